@@ -1,0 +1,95 @@
+"""Reading and writing ``.npz`` files that may come from anywhere: no pickles, sizes checked before memory is taken."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from hack_model.errors import HackError
+
+MAX_TOTAL_BYTES = 4 << 30
+MAX_COMPRESSION_RATIO = 2000  # deflate cannot exceed 1032:1; LZMA of all-zero arrays can, and none of ours is
+
+
+def read_arrays(path: Path, error: type[HackError]) -> dict[str, np.ndarray]:
+    """All arrays of an ``.npz`` file by name. Raises ``error`` for a missing, truncated, oversized or pickled file."""
+    if not path.is_file():
+        raise error(f"{path}: no such file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _read_members(archive)
+    except _Refused as refused:
+        raise error(f"{path}: {refused}") from refused
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as fault:
+        raise error(f"{path}: not a readable .npz file ({fault}); it may be truncated or of another format") from fault
+    except Exception as fault:  # zlib.error and lzma.LZMAError share no base below Exception
+        if type(fault).__module__ not in {"zlib", "lzma", "_lzma"}:
+            raise
+        raise error(f"{path}: damaged compressed data ({fault})") from fault
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Writes a compressed ``.npz`` atomically and reproducibly: the same arrays give the same bytes."""
+    with atomic_file(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in arrays:
+            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            member.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(member, "w", force_zip64=True) as out:
+                np.lib.format.write_array(out, np.asarray(arrays[name]), allow_pickle=False)
+    return path
+
+
+@contextmanager
+def atomic_file(path: Path) -> Generator[BinaryIO]:
+    """A binary file that takes ``path``'s place only when the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class _Refused(Exception):
+    pass
+
+
+def _read_members(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    members = archive.infolist()
+    if sum(member.file_size for member in members) > MAX_TOTAL_BYTES:
+        raise _Refused(f"unpacks to more than {MAX_TOTAL_BYTES >> 30} GiB")
+    arrays: dict[str, np.ndarray] = {}
+    for member in members:
+        if not member.filename.endswith(".npy"):
+            raise _Refused(f"holds {member.filename!r}, which is no array")
+        if member.file_size > 1 << 20 and member.file_size > MAX_COMPRESSION_RATIO * max(member.compress_size, 1):
+            raise _Refused(f"array {member.filename!r} is compressed implausibly far")
+        arrays[member.filename.removesuffix(".npy")] = _read_member(archive, member)
+    return arrays
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(stream)
+        if dtype.hasobject:
+            raise _Refused(f"array {member.filename!r} holds pickled objects, which are never loaded")
+        if int(np.prod(shape, dtype=object)) * dtype.itemsize > member.file_size:
+            raise _Refused(f"array {member.filename!r} claims more data than the file holds")
+    with archive.open(member) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)

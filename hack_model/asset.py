@@ -1,0 +1,220 @@
+"""`ModelAsset`: everything of a model in one file that holds no pickle, checked when it is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hack_model import packing
+from hack_model.arrayfile import read_arrays, write_arrays
+from hack_model.errors import AssetError
+from hack_model.schema import FIELDS, FIXED_SIZES, SCHEMA_VERSION, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jaxtyping import Float, Int, UInt8
+
+    Array = np.ndarray
+
+_SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class ModelAsset:
+    """A parametric head and neck as arrays; see :data:`hack_model.schema.FIELDS` for each field's meaning.
+
+    Metres, radians; +X subject's left, +Y up, +Z forward. Arrays are read-only: derive a new asset with
+    :func:`dataclasses.replace`. Construction checks every field and raises :class:`AssetError`.
+    """
+
+    name: str
+    version: str
+    licence: str
+    provenance: str
+    template: Float[Array, "V 3"]
+    faces: Int[Array, "F 4"]
+    uv: Float[Array, "T 2"]
+    face_uv: Int[Array, "F 4"]
+    part_names: tuple[str, ...]
+    part_vertices: Int[Array, "P 2"]
+    material_names: tuple[str, ...]
+    material_color: Float[Array, "M 4"]
+    material_roughness: Float[Array, " M"]
+    face_material: Int[Array, " F"]
+    shape_basis: Float[Array, "S V 3"]
+    expression_names: tuple[str, ...]
+    expression_basis: Float[Array, "E V 3"]
+    joint_regressor_vertices: Int[Array, "G N"]
+    joint_regressor_weights: Float[Array, "G N"]
+    joint_offsets: Float[Array, "G 3"]
+    joint_frames: Float[Array, "G 3 3"]
+    joint_axes: Float[Array, "G 3 3"]
+    joint_limits: Float[Array, "G 3 2"]
+    joint_rhythm: Float[Array, "8 3"]
+    weights: Float[Array, "V J"]
+    larynx_map: Float[Array, "A B"]
+    larynx_uv: Float[Array, "V 2"]
+    larynx_direction: Float[Array, "3"]
+    larynx_metres_per_v: float
+    albedo: UInt8[Array, "H W 3"] = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    mirror_vertices: Int[Array, " V"] = dataclasses.field(default_factory=lambda: np.zeros(0, np.int32))
+    region_names: tuple[str, ...] = ()
+    region_weights: Float[Array, "R V"] = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    direction_names: tuple[str, ...] = ()
+    directions: Float[Array, "D S"] = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    pose_basis: Float[Array, "K V 3"] = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 3), np.float32))
+    pose_features: Int[Array, " K"] = dataclasses.field(default_factory=lambda: np.zeros(0, np.int32))
+    landmarks68_vertices: Int[Array, "X 3"] = dataclasses.field(default_factory=lambda: np.zeros((0, 3), np.int32))
+    landmarks68_weights: Float[Array, "X 3"] = dataclasses.field(default_factory=lambda: np.zeros((0, 3), np.float32))
+    landmarks478_vertices: Int[Array, "Y 3"] = dataclasses.field(default_factory=lambda: np.zeros((0, 3), np.int32))
+    landmarks478_weights: Float[Array, "Y 3"] = dataclasses.field(default_factory=lambda: np.zeros((0, 3), np.float32))
+    refinement: packing.Refinement | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        for field in FIELDS:
+            object.__setattr__(self, field.name, _normalised(field, getattr(self, field.name)))
+        _check_shapes(self)
+        _check_meaning(self)
+
+    @classmethod
+    def load(cls, path: str | Path) -> ModelAsset:
+        """Reads an asset. Raises :class:`AssetError` naming the file, the field and the fault."""
+        path = Path(path)
+        arrays = read_arrays(path, AssetError)
+        try:
+            arrays, refinement = packing.unpack(arrays)
+            return cls.from_arrays(arrays, refinement=refinement)
+        except AssetError as error:
+            raise AssetError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any], *, refinement: packing.Refinement | None = None) -> ModelAsset:
+        """Makes an asset from arrays by field name; missing and extra names are listed in the error."""
+        known = {field.name for field in FIELDS}
+        missing = [field.name for field in FIELDS if field.required and field.name not in arrays]
+        extra = sorted(set(arrays) - known)
+        if missing or extra:
+            parts = [f"missing fields: {', '.join(missing)}"] * bool(missing)
+            parts += [f"unknown fields: {', '.join(extra)}"] * bool(extra)
+            raise AssetError(f"not a model asset of schema {SCHEMA_VERSION}: {'; '.join(parts)}")
+        return cls(**arrays, refinement=refinement)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Every field as an array, the inverse of :meth:`from_arrays`."""
+        return {field.name: np.asarray(getattr(self, field.name)) for field in FIELDS}
+
+    def save(self, path: str | Path, *, packed: bool = False) -> Path:
+        """Writes the asset atomically (a temporary file, then a rename).
+
+        ``packed`` stores the bases as 16-bit integers, the shape basis on the control mesh of ``refinement``
+        where there is one: a tenth of the size at an error below 1e-6 m per unit coefficient.
+        """
+        arrays = self.to_arrays()
+        return write_arrays(Path(path), packing.pack(arrays, self.refinement) if packed else arrays)
+
+    @property
+    def vertex_count(self) -> int:
+        """V, the number of vertices of all parts."""
+        return len(self.template)
+
+    def part(self, name: str) -> slice:
+        """The vertices of a part. Raises :class:`AssetError` listing the parts when there is none of that name."""
+        if name not in self.part_names:
+            raise AssetError(f"model {self.name} has no part {name!r}; its parts: {', '.join(self.part_names)}")
+        start, stop = self.part_vertices[self.part_names.index(name)]
+        return slice(int(start), int(stop))
+
+    @cached_property
+    def triangles(self) -> Int[Array, "N 3"]:
+        """Faces as triangles: each quad split along its first diagonal, in the order of ``faces``."""
+        return split_quads(self.faces)
+
+
+def split_quads(faces: Int[Array, "F 4"]) -> Int[Array, "N 3"]:
+    """Quads (fourth index -1 for a triangle) as triangles, in face order."""
+    both = np.stack([faces[:, [0, 1, 2]], faces[:, [0, 2, 3]]], axis=1)
+    keep = np.stack([np.ones(len(faces), bool), faces[:, 3] >= 0], axis=1)
+    return both[keep]
+
+
+def _normalised(field: Field, value: Any) -> Any:
+    """The value in the field's own type, read-only. Raises on a wrong kind or values that are not finite."""
+    array = np.asarray(value)
+    if field.kind == "text":
+        if array.dtype.kind not in "US" and array.size:
+            raise AssetError(f"field {field.name} holds {array.dtype}, wanted text")
+        return str(array[()]) if not field.dims else tuple(str(item) for item in array.reshape(-1))
+    wanted = {"float": "f", "int": "iu", "byte": "u"}[field.kind]
+    if array.dtype.kind not in wanted + ("iu" if field.kind == "float" else ""):
+        raise AssetError(f"field {field.name} holds {array.dtype}, wanted {field.kind}")
+    if field.kind == "float" and not np.isfinite(array).all():
+        raise AssetError(f"field {field.name} holds values that are not finite")
+    if not field.dims:
+        if array.size != 1:
+            raise AssetError(f"field {field.name} has shape {array.shape}, wanted one number")
+        return float(array.reshape(())) if field.kind == "float" else int(array.reshape(()))
+    array = np.ascontiguousarray(array, {"float": np.float32, "int": np.int32, "byte": np.uint8}[field.kind])
+    if array is value or array.base is not None:
+        array = array.copy() if array.flags.writeable else array
+    array.flags.writeable = False
+    return array
+
+
+def _check_shapes(asset: ModelAsset) -> None:
+    sizes = dict(FIXED_SIZES)
+    for field in FIELDS:
+        if not field.dims:
+            continue
+        value = getattr(asset, field.name)
+        shape = (len(value),) if field.kind == "text" else value.shape
+        if not field.required and 0 in shape:
+            continue
+        named = "(" + ", ".join(str(dim) for dim in field.dims) + ")"
+        if len(shape) != len(field.dims):
+            raise AssetError(f"field {field.name} has shape {shape}, wanted {named}")
+        for dim, size in zip(field.dims, shape, strict=True):
+            wanted = dim if isinstance(dim, int) else sizes.setdefault(dim, size)
+            if size != wanted:
+                raise AssetError(f"field {field.name} has shape {shape}, wanted {named} with {dim} = {wanted}")
+
+
+def _check_meaning(asset: ModelAsset) -> None:
+    """Indices inside their ranges, weights that sum to one, parts that tile the vertices, names without repeats."""
+    if asset.schema_version != SCHEMA_VERSION:
+        raise AssetError(
+            f"schema version {asset.schema_version}, this program reads {SCHEMA_VERSION}; "
+            "rebuild the asset or update hack-model"
+        )
+    vertices = len(asset.template)
+    ranges = {
+        "faces": (-1, vertices), "face_uv": (-1, len(asset.uv)), "face_material": (0, len(asset.material_names)),
+        "joint_regressor_vertices": (0, vertices), "mirror_vertices": (0, vertices), "pose_features": (0, 72),
+        "landmarks68_vertices": (0, vertices), "landmarks478_vertices": (0, vertices),
+    }  # fmt: skip
+    for name, (low, high) in ranges.items():
+        value = getattr(asset, name)
+        if value.size and (value.min() < low or value.max() >= high):
+            raise AssetError(f"field {name} holds indices outside {low}…{high - 1}")
+    for name in ("faces", "face_uv"):
+        if (getattr(asset, name)[:, :3] < 0).any():
+            raise AssetError(f"field {name} has a face of fewer than three corners")
+    for name in ("weights", "joint_regressor_weights", "landmarks68_weights", "landmarks478_weights"):
+        value = getattr(asset, name)
+        if value.size and np.abs(value.sum(axis=-1) - 1).max() > _SUM_TOLERANCE:
+            raise AssetError(f"field {name} has rows that do not sum to 1")
+    if (asset.weights < 0).any():
+        raise AssetError("field weights holds negative values")
+    starts, stops = asset.part_vertices[:, 0], asset.part_vertices[:, 1]
+    if not (starts[0] == 0 and stops[-1] == vertices and (starts[1:] == stops[:-1]).all() and (stops > starts).all()):
+        raise AssetError("field part_vertices does not tile the vertices in order")
+    for name in ("part_names", "material_names", "expression_names", "region_names", "direction_names"):
+        names = getattr(asset, name)
+        if len(set(names)) != len(names):
+            raise AssetError(f"field {name} repeats a name")
