@@ -1,0 +1,1 @@
+"""Photos, videos and scans become clips of the model."""
