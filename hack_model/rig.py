@@ -1,0 +1,158 @@
+"""`Rig`: a model with its identity fixed, fast per frame. `HACK` evaluates through it too: one formula, one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hack_model.kinematics import joint_transforms, rotation_matrix
+from hack_model.parameters import batch_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jaxtyping import Float
+
+    from hack_model.model import HACK
+
+    Array = Any
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a model gives for its parameters; ``*batch`` is the batch shape all parameters broadcast to.
+
+    ``vertices`` and ``joints`` (8 cervical, 2 eyes) are placed: scaled, rotated, translated. ``rest`` holds the
+    vertices before skinning; ``joint_transforms`` the map from rest to posed model space of each skeleton joint
+    (:data:`hack_model.names.SKELETON`), before scale, global rotation and translation. Both may lack batch
+    dimensions that do not concern them, and ``joint_transforms`` is None when neither neck nor eyes were given.
+    """
+
+    vertices: Float[Array, "*batch V 3"]
+    joints: Float[Array, "*batch 10 3"]
+    rest: Float[Array, "*batch V 3"]
+    joint_transforms: Float[Array, "*batch 11 4 4"] | None
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A model with fixed identity: made by :meth:`hack_model.HACK.rig`, called once per frame or batch of frames.
+
+    ``template`` is the identity's neutral head, coordinates first, (*batch, 3, V) metres; ``joints`` (*batch, 10, 3)
+    its rest joints; ``motion_basis`` (E + K, 3 V) its expressions and pose correctives.
+    """
+
+    model: HACK
+    template: Float[Array, "*batch 3 V"]
+    joints: Float[Array, "*batch 10 3"]
+    motion_basis: Float[Array, "N 3V"]
+    scale: Float[Array, "*batch"] | None = None
+
+    def __call__(
+        self,
+        expression: Float[Array, "*batch E"] | Mapping[str, Any] | None = None,
+        pose: Float[Array, "*batch 8 3"] | None = None,
+        eye_pose: Float[Array, "*batch 2 3"] | None = None,
+        larynx_size: Float[Array, "*batch"] | float | None = None,
+        larynx_shift: Float[Array, "*batch"] | float | None = None,
+        global_rotation: Float[Array, "*batch 3"] | None = None,
+        translation: Float[Array, "*batch 3"] | None = None,
+    ) -> Output:
+        """Vertices and joints; units as in :data:`hack_model.parameters.PARAMETERS`, absent ones are neutral.
+
+        Raises :class:`hack_model.errors.ParameterError` on a wrong shape, an unknown expression name, values that are
+        not finite, or batch dimensions that do not broadcast.
+        """
+        given = {
+            "expression": expression, "pose": pose, "eye_pose": eye_pose, "larynx_size": larynx_size,
+            "larynx_shift": larynx_shift, "global_rotation": global_rotation, "translation": translation,
+        }  # fmt: skip
+        checked = self.model.checked(given)
+        identity = {"shape": self.template[..., 0, :], "scale": self.scale}
+        batch = batch_shape({**checked, **{name: value for name, value in identity.items() if value is not None}})
+        rotations = self._rotations(checked.get("pose"), checked.get("eye_pose"))
+        rest = self._rest(checked, rotations)
+        transforms = None
+        vertices, joints = rest, self.joints
+        if rotations is not None:
+            transforms = joint_transforms(self.joints, self.model.joint_frames, rotations)
+            vertices = skin(rest, transforms, self.model.weights)
+            turned = transforms[..., 1:, :3, :3] @ self.joints[..., None]
+            joints = turned[..., 0] + transforms[..., 1:, :3, 3]
+        vertices, joints = self._placed(vertices, joints, checked.get("global_rotation"), checked.get("translation"))
+        xp = self.model.backend.xp
+        return Output(
+            vertices=xp.broadcast_to(_points_first(xp, vertices), (*batch, vertices.shape[-1], 3)),
+            joints=xp.broadcast_to(joints, (*batch, *joints.shape[-2:])),
+            rest=xp.moveaxis(rest, -1, -2),
+            joint_transforms=transforms,
+        )
+
+    def _rotations(self, pose: Array | None, eye_pose: Array | None) -> Float[Array, "*batch 10 3 3"] | None:
+        """Local rotations of all ten joints; None when neither neck nor eyes were given."""
+        if pose is None and eye_pose is None:
+            return None
+        backend, xp = self.model.backend, self.model.backend.xp
+        pose = xp.zeros((8, 3), dtype=backend.dtype, device=backend.device) if pose is None else pose
+        eye_pose = xp.zeros((2, 3), dtype=backend.dtype, device=backend.device) if eye_pose is None else eye_pose
+        batch = batch_shape({"pose": pose, "eye_pose": eye_pose})
+        joined = [xp.broadcast_to(pose, (*batch, 8, 3)), xp.broadcast_to(eye_pose, (*batch, 2, 3))]
+        return rotation_matrix(xp.concat(joined, axis=-2))
+
+    def _rest(self, checked: dict[str, Array], rotations: Array | None) -> Float[Array, "*batch 3 V"]:
+        """Template, expression, pose correctives and larynx: one product with the stacked bases for the first three."""
+        model, xp = self.model, self.model.backend.xp
+        expressions = len(model.expression_names)
+        expression = checked.get("expression")
+        features = model.pose_coefficients(rotations) if rotations is not None and "pose" in checked else None
+        rest = self.template
+        if expression is not None and features is not None:
+            batch = xp.broadcast_arrays(expression[..., 0], features[..., 0])[0].shape
+            widened = [xp.broadcast_to(a, (*batch, a.shape[-1])) for a in (expression, features)]
+            rest = rest + self._moved(xp.concat(widened, axis=-1), self.motion_basis)
+        elif expression is not None:
+            rest = rest + self._moved(expression, self.motion_basis[:expressions])
+        elif features is not None:
+            rest = rest + self._moved(features, self.motion_basis[expressions:])
+        size = checked.get("larynx_size")
+        if size is not None:
+            height = size[..., None] * model.larynx.height(checked.get("larynx_shift"))
+            rest = rest + model.larynx_direction[:, None] * height[..., None, :]
+        return rest
+
+    def _moved(self, coefficients: Array, basis: Array) -> Float[Array, "*batch 3 V"]:
+        moved = coefficients @ basis
+        return self.model.backend.xp.reshape(moved, (*moved.shape[:-1], 3, -1))
+
+    def _placed(
+        self, vertices: Array, joints: Array, rotation: Array | None, translation: Array | None
+    ) -> tuple[Array, Array]:
+        """Scale, then rotation, then translation of ``vertices`` (*batch, 3, V) and ``joints`` (*batch, 10, 3)."""
+        xp = self.model.backend.xp
+        if self.scale is not None:
+            vertices, joints = vertices * self.scale[..., None, None], joints * self.scale[..., None, None]
+        if rotation is not None:
+            matrix = rotation_matrix(rotation)
+            vertices, joints = matrix @ vertices, joints @ xp.matrix_transpose(matrix)
+        if translation is not None:
+            vertices, joints = vertices + translation[..., :, None], joints + translation[..., None, :]
+        return vertices, joints
+
+
+def skin(
+    rest: Float[Array, "*batch 3 V"], transforms: Float[Array, "*batch 11 4 4"], weights: Float[Array, "11 V"]
+) -> Float[Array, "*batch 3 V"]:
+    """Linear blend skinning. Coordinates come first, so that every operation runs along all vertices in memory."""
+    columns = transforms[..., :, :3, :]
+    stacked = columns.reshape((*columns.shape[:-2], 12)).swapaxes(-1, -2)
+    blended = stacked @ weights
+    blended = blended.reshape((*blended.shape[:-2], 3, 4, blended.shape[-1]))
+    moved = blended[..., 3, :]
+    for axis in range(3):
+        moved = moved + blended[..., axis, :] * rest[..., axis, None, :]
+    return moved
+
+
+def _points_first(xp: Any, vertices: Float[Array, "*batch 3 V"]) -> Float[Array, "*batch V 3"]:
+    """The vertices with coordinates last, contiguous in memory as consumers expect."""
+    return xp.stack([vertices[..., axis, :] for axis in range(3)], axis=-1)
