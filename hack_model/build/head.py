@@ -1,0 +1,99 @@
+"""`Head`: what every step of the builder works on: the placed, cut and refined head and its way back to MakeHuman."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+from hack_model.build import uv
+from hack_model.build.cut import head_faces
+from hack_model.build.parts import Part
+from hack_model.build.phenotype import Macro, People
+from hack_model.build.refine import catmull_clark
+from hack_model.build.source import MakeHumanSource
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+    Array = np.ndarray
+
+SCALE = 1.075
+"""MakeHuman's average head is 21.0 cm high with pupils 57.8 mm apart; true adults have 22.5 cm and 62 mm."""
+ORIGIN = (0.0, -0.7476, -0.0416)
+"""Where MakeHuman's origin comes to lie, in metres: joints c7t1 and oc1 then agree with HACK's in the mean."""
+TEMPLATE = Macro(age=35.0)
+"""The adult average: the middle of the people sampled for the shape space."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The adult average, cut, refined and placed.
+
+    ``base`` (N, 3) metres: every vertex of MakeHuman's base mesh, helpers too, in the model's frame; ``scale`` turns a
+    displacement of the source into the model's; ``skin_control`` the base vertices the skin's control mesh uses and
+    ``control_faces`` its quads (indices into ``skin_control``); ``skin.embedding`` refines base displacements.
+    """
+
+    source: MakeHumanSource
+    base: Float[Array, "N 3"]
+    scale: float
+    skin_control: Int[Array, " C"]
+    control_faces: Int[Array, "G 4"]
+    skin: Part
+
+    @property
+    def groups(self) -> dict[str, Int[Array, " n"]]:
+        """Base vertices of each MakeHuman group, helpers included."""
+        return self.source.base.groups
+
+    @cached_property
+    def eye_centres(self) -> Float[Array, "2 3"]:
+        """Centres of the left and the right eyeball."""
+        return np.stack([self.base[self.groups[f"helper-{side}-eye"]].mean(axis=0) for side in "lr"])
+
+    @cached_property
+    def eye_radius(self) -> float:
+        """Radius of MakeHuman's eyeballs in metres."""
+        ball = self.base[self.groups["helper-l-eye"]]
+        return float(np.linalg.norm(ball - self.eye_centres[0], axis=1).mean())
+
+    def target(self, name: str) -> Float[Array, "N 3"]:
+        """A target's displacement of every base vertex, in the model's size."""
+        return self.source.target(name) * np.float32(self.scale)
+
+    @cached_property
+    def skin_mirror(self) -> Int[Array, " V"]:
+        """Index of each skin vertex's mirror image."""
+        return mirror_of(self.skin.vertices)
+
+
+def mirror_of(vertices: Float[Array, "n 3"], tolerance: float = 1e-6) -> Int[Array, " n"]:
+    """Index of each vertex's mirror image about x = 0. Raises ValueError when a vertex has none within ``tolerance``."""
+    from scipy.spatial import cKDTree
+
+    distance, index = cKDTree(vertices).query(vertices * [-1, 1, 1])
+    if distance.max() > tolerance or not np.array_equal(index[index], np.arange(len(vertices))):
+        raise ValueError(f"vertices are not symmetric about x = 0: {distance.max():.2g} m")
+    return index
+
+
+def make_head(source: MakeHumanSource) -> Head:
+    """Cuts, refines and places the adult average."""
+    mesh = source.base
+    every = np.arange(len(mesh.vertices))
+    average = People.load(source, every, ()).vertices(TEMPLATE).astype(np.float64)
+    average = 0.5 * (average + average[mesh.mirror] * [-1, 1, 1])
+    base = average * SCALE + ORIGIN
+    chosen = head_faces(mesh)
+    control, control_faces = np.unique(mesh.faces[chosen], return_inverse=True)
+    control_faces = control_faces.reshape(-1, 4).astype(np.int32)
+    matrix, faces = catmull_clark(control_faces, len(control))
+    pick = sp.csr_matrix((np.ones(len(control)), control, np.arange(len(control) + 1)), (len(control), len(every)))
+    embedding = (matrix @ pick).tocsr()
+    coordinates, face_uv = uv.skin_coordinates(mesh, chosen)
+    skin = Part("skin", embedding @ base, faces.astype(np.int32), coordinates, face_uv, ("skin",) * len(faces), embedding)
+    return Head(source, base, SCALE, control, control_faces, skin)

@@ -1,0 +1,224 @@
+"""People sampled from MakeHuman's macro targets and modifiers.
+
+The macro targets combine by products, as ``mpfb2/targets/macrodetails/macro.json`` lays down: every target of a group
+(ancestry × sex × age; sex × age × muscle × weight) counts with the product of its attributes' shares. Height, proportion
+and bust targets are left out: a head's size is not part of its shape here.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hack_model.build.source import MakeHumanSource, read_text
+from hack_model.errors import FormatError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+    Array = np.ndarray
+
+ANCESTRIES = ("african", "asian", "caucasian")
+SEXES = ("female", "male")
+AGES = ("young", "old")
+MUSCLES = ("minmuscle", "averagemuscle", "maxmuscle")
+WEIGHTS = ("minweight", "averageweight", "maxweight")
+YOUNG_YEARS, OLD_YEARS = 25.0, 90.0
+"""Ages MakeHuman's targets ``young`` and ``old`` stand for."""
+
+
+@dataclass(frozen=True)
+class Macro:
+    """The broad attributes of a person. Ancestry shares sum to 1; sex 0 is female, 1 male; muscle and weight in [0, 1]
+    with 0.5 the average; age in years, 18 to 90."""
+
+    sex: float = 0.5
+    age: float = 30.0
+    muscle: float = 0.5
+    weight: float = 0.5
+    ancestry: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)
+
+
+@dataclass(frozen=True)
+class Modifier:
+    """A shape slider: displacements towards its two ends, and how far people vary along it.
+
+    ``spread`` is the standard deviation of the slider (1 = a full target); ``asymmetry`` the share of that spread that
+    differs between the sides, 0 for sliders that act on both at once, 1 for the asymmetry targets.
+    """
+
+    name: str
+    negative: tuple[str, ...]
+    positive: tuple[str, ...]
+    spread: float
+    asymmetry: float
+
+
+@dataclass(frozen=True)
+class People:
+    """Targets cut to the vertices of interest, ready to blend. Arrays (count, 3·n), metres."""
+
+    base: Float[Array, "M"]
+    macro_names: tuple[str, ...]
+    macro_targets: Float[Array, "T M"]
+    modifiers: tuple[Modifier, ...]
+    modifier_negative: Float[Array, "Q M"]
+    modifier_positive: Float[Array, "Q M"]
+    limit: float = field(default=0.8)
+
+    @classmethod
+    def load(cls, source: MakeHumanSource, vertices: Int[Array, " n"], modifiers: Sequence[Modifier]) -> People:
+        """Reads every target that macros and ``modifiers`` need, at ``vertices``."""
+        names = tuple(_macro_names())
+
+        def summed(targets: Iterable[str]) -> np.ndarray:
+            total = np.zeros(3 * len(vertices), np.float32)
+            for target in targets:
+                total += source.target(target)[vertices].reshape(-1)
+            return total
+
+        return cls(
+            base=source.base.vertices[vertices].astype(np.float32).reshape(-1),
+            macro_names=names,
+            macro_targets=np.stack([summed([f"macrodetails/{name}"]) for name in names]),
+            modifiers=tuple(modifiers),
+            modifier_negative=np.array([summed(modifier.negative) for modifier in modifiers], np.float32),
+            modifier_positive=np.array([summed(modifier.positive) for modifier in modifiers], np.float32),
+        )
+
+    def vertices(self, macro: Macro, sliders: Float[Array, " Q"] | None = None) -> Float[Array, "n 3"]:
+        """A person's vertices in metres, in MakeHuman's placement and size."""
+        points = self.base + macro_shares(macro) @ self.macro_targets
+        if sliders is not None:
+            points = points + np.clip(-sliders, 0, None).astype(np.float32) @ self.modifier_negative
+            points = points + np.clip(sliders, 0, None).astype(np.float32) @ self.modifier_positive
+        return points.reshape(-1, 3)
+
+    def sample(self, random: np.random.Generator) -> Float[Array, "n 3"]:
+        """One random adult; see :func:`sample_macro` and :attr:`Modifier.spread`."""
+        macro = sample_macro(random)
+        return self.vertices(macro, self.sample_sliders(random))
+
+    def sample_sliders(self, random: np.random.Generator) -> Float[Array, " Q"]:
+        """Random slider positions: normal, cut at ±``limit``; both sides of a pair share most of their value."""
+        shared: dict[str, float] = {}
+        sliders = np.empty(len(self.modifiers))
+        for index, modifier in enumerate(self.modifiers):
+            key = modifier.name.removesuffix("/left").removesuffix("/right")
+            common = shared.setdefault(key, float(random.standard_normal()))
+            own = float(random.standard_normal())
+            share = modifier.asymmetry if key != modifier.name else 0.0
+            sliders[index] = modifier.spread * (np.sqrt(1 - share**2) * common + share * own)
+        return np.clip(sliders, -self.limit, self.limit)
+
+
+def sample_macro(random: np.random.Generator) -> Macro:
+    """A random adult: 18 to 80 years with more young than old, sexes mixed around both ends, ancestry blended.
+
+    Attributes are drawn independently, save that sex leans towards its ends, as people do.
+    """
+    sex = float(random.beta(0.6, 0.6))
+    age = 18 + 62 * float(random.beta(1.2, 2.2))
+    muscle, weight = (float(np.clip(random.normal(0.5, 0.17), 0, 1)) for _ in range(2))
+    ancestry = random.dirichlet((0.6, 0.6, 0.6))
+    return Macro(sex, age, muscle, weight, (float(ancestry[0]), float(ancestry[1]), float(ancestry[2])))
+
+
+def macro_shares(macro: Macro) -> Float[Array, " T"]:
+    """The factor of each macro target, in the order of :attr:`People.macro_names`. Raises nothing; see :class:`Macro`.
+
+    Below 25 years the age share goes on along the line from old to young, as far as 18.
+    """
+    old = (macro.age - YOUNG_YEARS) / (OLD_YEARS - YOUNG_YEARS)
+    age = (1 - old, old)
+    sex = (1 - macro.sex, macro.sex)
+    muscle, weight = _three_shares(macro.muscle), _three_shares(macro.weight)
+    first = [a * b * c for a, b, c in itertools.product(macro.ancestry, sex, age)]
+    second = [a * b * c * d for a, b, c, d in itertools.product(sex, age, muscle, weight)]
+    return np.array(first + second, np.float32)
+
+
+def macro_steps() -> dict[str, tuple[Macro, Macro]]:
+    """Semantic directions as pairs of persons a half step to each side: sex (to male), age (20 years), weight and muscle
+    (average to maximum), and each ancestry (equal blend to that one alone)."""
+    average = Macro()
+    steps = {
+        "sex": (replace(average, sex=0.25), replace(average, sex=0.75)),
+        "age": (replace(average, age=30.0), replace(average, age=50.0)),
+        "weight": (replace(average, weight=0.25), replace(average, weight=0.75)),
+        "muscle": (replace(average, muscle=0.25), replace(average, muscle=0.75)),
+    }
+    for index, name in enumerate(ANCESTRIES):
+        alone = tuple(float(index == other) for other in range(3))
+        steps[name] = (average, replace(average, ancestry=(alone[0], alone[1], alone[2])))
+    return steps
+
+
+def read_modifiers(path: Path, source: MakeHumanSource) -> list[Modifier]:
+    """The sliders of a table (group, modifier, spread, asymmetry) with their targets from the source's own catalogue.
+
+    Sliders with a left and a right side become two, named ``…/left`` and ``…/right``. Raises :class:`FormatError`.
+    """
+    catalogue = _catalogue(source)
+    rows = csv.DictReader(line for line in read_text(path).splitlines() if not line.startswith("#"))
+    modifiers: list[Modifier] = []
+    for number, row in enumerate(rows, 2):
+        try:
+            group, name, spread, asymmetry = (
+                row["group"], row["modifier"], float(row["spread"]), float(row["asymmetry"])
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError) as fault:
+            raise FormatError(f"{path}:{number}: wanted group, modifier, spread, asymmetry ({fault})") from fault
+        if group == "asym":
+            ends = {"": ((f"asym/{name}-l",), (f"asym/{name}-r",))}
+        elif (group, name) in catalogue:
+            ends = catalogue[group, name]
+        else:
+            raise FormatError(f"{path}:{number}: the MakeHuman data has no modifier {group}/{name}")
+        for side, (negative, positive) in ends.items():
+            modifiers.append(Modifier(f"{group}/{name}{side}", negative, positive, spread, asymmetry))
+    return modifiers
+
+
+def _macro_names() -> Iterable[str]:
+    yield from ("-".join(parts) for parts in itertools.product(ANCESTRIES, SEXES, AGES))
+    yield from ("universal-" + "-".join(parts) for parts in itertools.product(SEXES, AGES, MUSCLES, WEIGHTS))
+
+
+def _three_shares(value: float) -> tuple[float, float, float]:
+    return max(0.0, 1 - 2 * value), 1 - abs(2 * value - 1), max(0.0, 2 * value - 1)
+
+
+Ends = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
+
+
+def _catalogue(source: MakeHumanSource) -> dict[tuple[str, str], Ends]:
+    path = source.root / "mpfb2/targets/target.json"
+    try:
+        groups = json.loads(read_text(path))
+        entries = [(group, entry) for group, value in groups.items() for entry in value["categories"]]
+        return {(group, entry["name"]): _ends(group, entry) for group, entry in entries}
+    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+        raise FormatError(f"{path}: not MakeHuman's catalogue of targets ({fault})") from fault
+
+
+def _ends(group: str, entry: dict) -> Ends:
+    opposites = entry.get("opposites") or {}
+    sides = ("left", "right") if entry["has_left_and_right"] else ("unsided",)
+    ends: Ends = {}
+    for side in sides:
+        negative, positive = (
+            tuple(f"{group}/{name}" for name in [opposites.get(f"{sign}-{side}")] if name)
+            for sign in ("negative", "positive")
+        )
+        if not negative and not positive:
+            positive = tuple(f"{group}/{target}" for target in entry["targets"])
+        ends["" if side == "unsided" else f"/{side}"] = (negative, positive)
+    return ends
