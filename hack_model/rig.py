@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float
 
+    from hack_model.asset import ModelAsset
     from hack_model.model import HACK
 
     Array = Any
@@ -87,6 +88,11 @@ class Rig:
             rest=xp.moveaxis(rest, -1, -2),
             joint_transforms=transforms,
         )
+
+    @property
+    def asset(self) -> ModelAsset:
+        """The asset of the rig's model."""
+        return self.model.asset
 
     def _rotations(self, pose: Array | None, eye_pose: Array | None) -> Float[Array, "*batch 10 3 3"] | None:
         """Local rotations of all ten joints; None when neither neck nor eyes were given."""

@@ -1,0 +1,77 @@
+"""Posing the neck by what a person sees: flexion, axial turn, lateral bend, instead of eight joints' vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from hack_model.asset import ModelAsset
+from hack_model.errors import ParameterError
+from hack_model.names import CERVICAL_JOINTS
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    Array = Any
+
+
+def neck_pose(
+    asset: ModelAsset,
+    flexion: Float[Array, "*batch"] | float = 0.0,
+    axial: Float[Array, "*batch"] | float = 0.0,
+    lateral: Float[Array, "*batch"] | float = 0.0,
+    *,
+    limited: bool = False,
+) -> Float[Array, "*batch 8 3"]:
+    """``pose`` of a head turned by whole-neck angles in radians, shared by the joints in the rhythm of a real spine.
+
+    ``flexion`` is positive chin down, ``axial`` to the subject's left, ``lateral`` towards the subject's right
+    shoulder. ``limited`` stops each joint at its limits. The shares are ``asset.joint_rhythm``, the directions
+    ``asset.joint_axes``, the limits ``asset.joint_limits``.
+    """
+    given: list[Any] = [flexion, axial, lateral]
+    like: Any = next((angle for angle in given if hasattr(angle, "shape")), np.zeros(()))
+    xp = array_namespace(like)
+    angles = [a if hasattr(a, "shape") else xp.asarray(a, dtype=like.dtype, device=device(like)) for a in given]
+    spread = xp.broadcast_arrays(*angles)
+    shares = xp.stack(list(spread), axis=-1)[..., None, :] * _like(asset.joint_rhythm, like)
+    return from_anatomical(asset, limit(asset, shares) if limited else shares)
+
+
+def limit(asset: ModelAsset, angles: Float[Array, "*batch 8 3"]) -> Float[Array, "*batch 8 3"]:
+    """Flexion, axial and lateral angle of each cervical joint, stopped at the joint's limits."""
+    xp = array_namespace(angles)
+    limits = _like(asset.joint_limits[: len(CERVICAL_JOINTS)], angles)
+    return xp.minimum(xp.maximum(angles, limits[..., 0]), limits[..., 1])
+
+
+def to_anatomical(asset: ModelAsset, pose: Float[Array, "*batch 8 3"]) -> Float[Array, "*batch 8 3"]:
+    """The parts of each joint's axis-angle about its flexion, axial and lateral axis, radians."""
+    return _turned(pose, asset.joint_axes[: len(CERVICAL_JOINTS)].transpose(0, 2, 1))
+
+
+def from_anatomical(asset: ModelAsset, angles: Float[Array, "*batch 8 3"]) -> Float[Array, "*batch 8 3"]:
+    """``pose`` from each joint's flexion, axial and lateral part, radians: the inverse of :func:`to_anatomical`."""
+    return _turned(angles, asset.joint_axes[: len(CERVICAL_JOINTS)])
+
+
+def convert_pose(
+    pose: Float[Array, "*batch 8 3"], source: ModelAsset, target: ModelAsset
+) -> Float[Array, "*batch 8 3"]:
+    """A pose of one model in the joint frames of another: each joint keeps its flexion, axial and lateral part."""
+    return from_anatomical(target, to_anatomical(source, pose))
+
+
+def _turned(vectors: Array, rows: np.ndarray) -> Array:
+    """Each joint's row vector times its matrix."""
+    wanted = (len(CERVICAL_JOINTS), 3)
+    if tuple(vectors.shape[-2:]) != wanted:
+        raise ParameterError(f"pose: wanted shape (*batch, 8, 3), got {tuple(vectors.shape)}")
+    return (vectors[..., None, :] @ _like(rows, vectors))[..., 0, :]
+
+
+def _like(constant: np.ndarray, array: Array) -> Array:
+    """A constant of the asset in the library, type and place of an array."""
+    return array_namespace(array).asarray(constant.copy(), dtype=array.dtype, device=device(array))
