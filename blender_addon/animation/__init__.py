@@ -1,0 +1,1 @@
+"""Keys, clips and the operators for them."""

@@ -1,0 +1,1 @@
+"""What the add-on knows without a user interface."""

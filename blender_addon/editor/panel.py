@@ -1,0 +1,127 @@
+"""The tab HACK in the 3D viewport's sidebar, and the entry in Add > Mesh."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import bpy
+
+from ..common.controls import REGIONS
+from ..common.head import SCHEMA, SCHEMA_VERSION, active_head, head_mesh
+from ..rig.drivers import property_path
+from .rows import Row, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_CLOSED = {"neck", "tongue", "expressions"}
+"""Regions folded until the artist opens them."""
+
+
+class HeadPanel(bpy.types.Panel):
+    """Sliders of the active head, or the buttons that add one."""
+
+    bl_label = "HACK Head"
+    bl_idname = "HACK_PT_main"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "HACK"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Everything of the active head."""
+        layout = self.layout
+        rig = active_head(context)
+        if rig is None:
+            _draw_add(layout)
+            return
+        if rig[SCHEMA] > SCHEMA_VERSION:
+            layout.label(text="Made by a newer version of this add-on", icon="ERROR")
+            layout.label(text="Update the add-on to edit it")
+            return
+        _draw_tools(layout, rig)
+        search = rig.hack_panel.search.strip().lower()
+        for region, found in groupby(rows(rig), key=lambda row: row.region):
+            matching = [row for row in found if search in row.text.lower()]
+            if matching:
+                _draw_region(layout, rig, region, matching, folds=not search)
+        if not search:
+            _draw_more(layout, rig)
+
+
+def _draw_add(layout: bpy.types.UILayout) -> None:
+    column = layout.column(align=True)
+    column.scale_y = 1.3
+    column.operator("hack.add_head", text="Add HACK Head", icon="USER")
+    column.operator("hack.import_clip", text="Head from Clip…", icon="FILE_FOLDER")
+
+
+def _draw_tools(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
+    column = layout.column(align=True)
+    row = column.row(align=True)
+    row.scale_y = 1.2
+    row.operator("hack.key", text="Key All", icon="KEY_HLT").region = "ALL"
+    row.operator("hack.reset", text="Reset All", icon="LOOP_BACK").region = "ALL"
+    row.operator("hack.clear_keys", text="Clear Keys", icon="KEY_DEHLT").region = "ALL"
+    layout.prop(rig.hack_panel, "search", text="", icon="VIEWZOOM", placeholder="Search")
+
+
+def _draw_region(
+    layout: bpy.types.UILayout, rig: bpy.types.Object, region: str, found: Iterable[Row], *, folds: bool
+) -> None:
+    if folds:
+        header, body = layout.panel(f"HACK_{region}", default_closed=region in _CLOSED)
+    else:
+        header, body = layout.row(), layout.column()
+    header.label(text=REGIONS[region])
+    buttons = header.row(align=True)
+    buttons.emboss = "NONE"
+    buttons.operator("hack.key", text="", icon="KEYFRAME").region = region
+    buttons.operator("hack.reset", text="", icon="LOOP_BACK").region = region
+    if body is None:
+        return
+    column = body.column(align=True)
+    for row in found:
+        _draw_row(column, rig, row)
+    if region == "larynx":
+        column.separator()
+        column.operator("hack.swallow", icon="ACTION")
+
+
+def _draw_row(column: bpy.types.UILayout, rig: bpy.types.Object, row: Row) -> None:
+    """The label, then one slider, or the subject's left and right."""
+    split = column.split(factor=0.42, align=True)
+    split.label(text=row.label)
+    sliders = split.row(align=True)
+    for side, key in row.keys:
+        sliders.prop(rig, property_path(key), text=side, slider=True)
+
+
+def _draw_more(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
+    header, body = layout.panel("HACK_more", default_closed=True)
+    header.label(text="Clips, Names, Removal")
+    if body is None:
+        return
+    column = body.column(align=True)
+    column.operator("hack.apply_clip", text="Motion from Clip…", icon="FILE_FOLDER")
+    row = column.row(align=True)
+    row.operator("hack.name_shape_keys", text="ARKit Names").naming = "ARKIT"
+    row.operator("hack.name_shape_keys", text="Model Names").naming = "HACK"
+    row = column.row(align=True)
+    row.operator("hack.release_shape_keys", text="Release Shape Keys").release = True
+    row.operator("hack.release_shape_keys", text="Back to Sliders").release = False
+    column.separator()
+    column.operator("hack.clear_keys", text="Clear Keys on All Frames", icon="KEY_DEHLT").everywhere = True
+    column.operator("hack.remove_head", icon="TRASH")
+    if head_mesh(rig) is None:
+        body.label(text="The mesh was deleted", icon="ERROR")
+
+
+def draw_add_menu(menu: bpy.types.Menu, _context: bpy.types.Context) -> None:
+    """The entry in Add > Mesh."""
+    menu.layout.separator()
+    menu.layout.operator("hack.add_head", text="HACK Head", icon="USER")
+    menu.layout.operator("hack.import_clip", text="HACK Head from Clip…", icon="FILE_FOLDER")
+
+
+CLASSES = (HeadPanel,)

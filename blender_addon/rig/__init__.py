@@ -1,0 +1,1 @@
+"""Makes a head in Blender from a blueprint."""
