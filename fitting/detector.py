@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import os
 import sys
+import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fitting.points import OUTER_EYE_CORNERS
 from hack_model.arrayfile import atomic_file
 from hack_model.errors import FormatError, HackError, MissingDependencyError
 
@@ -28,21 +30,14 @@ MODEL_URL = (
 )
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 
-POINT_COUNT = 478
-OUTER_EYE_CORNERS = (33, 263)
-"""Subject's right and left outer eye corner."""
-
 IRIS_RIGHT, IRIS_LEFT = slice(468, 473), slice(473, 478)
 """Centre and four edge points of the subject's right and left iris."""
 
 _DETECTION_SIDE = 1280
 _CROP_SIDES_PER_FACE = 2.0
-_TILE_LEVELS = (
-    (2, 0.6),
-    (3, 0.42),
-    (5, 0.27),
-    (9, 0.15),
-)  # tiles per side, and their side over the picture's longer side
+_TILE_LEVELS = ((2, 0.6), (3, 0.42), (5, 0.27), (9, 0.15))
+"""Where no face is found at once: tiles per side, and a tile's side over the picture's longer side."""
+
 _SAME_FACE_OVERLAP = 0.4
 
 
@@ -112,6 +107,7 @@ class FaceDetector:
         self._model = find_model(model)
         self._max_faces = max_faces
         self._landmarkers: dict[int, Any] = {}
+        weakref.finalize(self, _close_all, self._landmarkers)  # MediaPipe fails noisily when Python closes it at exit
 
     def __enter__(self) -> FaceDetector:
         return self
@@ -120,9 +116,8 @@ class FaceDetector:
         self.close()
 
     def close(self) -> None:
-        """Frees the detector's threads; MediaPipe complains at exit when this is left out."""
-        while self._landmarkers:
-            self._landmarkers.popitem()[1].close()
+        """Frees the detector's threads and memory; the next detection starts it anew."""
+        _close_all(self._landmarkers)
 
     def detect(self, pixels: UInt8[Array, "H W 3"]) -> list[Face]:
         """All faces, from the picture's left to its right; empty when there is none.
@@ -171,6 +166,11 @@ class FaceDetector:
         if max_faces not in self._landmarkers:
             self._landmarkers[max_faces] = _create_landmarker(self._model, max_faces)
         return self._landmarkers[max_faces]
+
+
+def _close_all(landmarkers: dict[int, Any]) -> None:
+    while landmarkers:
+        landmarkers.popitem()[1].close()
 
 
 def choose_face(faces: list[Face], number: int | None = None, *, name: str = "the photo") -> Face:

@@ -1,0 +1,290 @@
+"""Where the detector's 478 points lie on a model: ``python -m fitting.embedding MODEL -o landmarks478.csv``.
+
+What a network calls "outer brow point" is found by asking it: random heads of the model are rendered, the detector
+looks at each picture and at its mirror image, and every point gets the place on the surface whose projections come
+nearest to what was detected, over all heads at once and with robust weights. Heads with open jaws and closed lids tell
+the upper lip from the lower and lids from eyeballs. With photographs, the fits to them join the rendered heads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fitting.camera import Camera
+from fitting.detector import FaceDetector, choose_face
+from fitting.points import POINT_COUNT, points
+from hack_model.arrayfile import atomic_file
+from hack_model.asset import ModelAsset
+from hack_model.errors import AssetError, HackError
+from hack_model.model import HACK
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int, UInt8
+
+    Array = np.ndarray
+
+_SIDE, _DISTANCE, _FOCAL = 512, 1.1, 1900.0
+_ROBUST = 0.01  # share of the outer-eye-corner distance beyond which a detection loses its pull
+_MIN_VISIBLE = 0.08  # share of the heads in which a vertex must be seen to carry a point
+_OFTEN_OPEN = ("jawOpen", "eyeBlink_L", "eyeBlink_R", "mouthSmile_L", "mouthSmile_R")
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One head before the detector: its vertices in pixels over the unit, and what was detected, likewise."""
+
+    vertices: Float[Array, "V 2"]
+    points: Float[Array, "478 2"]
+    visible: Bool[Array, " V"]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Three vertices and barycentric weights of each point; ``error`` is each one's median miss over the heads."""
+
+    vertices: Int[Array, "478 3"]
+    weights: Float[Array, "478 3"]
+    error: Float[Array, "478"]
+
+
+def rendered_heads(asset: ModelAsset, detector: FaceDetector, count: int, seed: int = 0) -> list[Sighting]:
+    """Random heads of the model, rendered and detected; heads on which no face is found are left out."""
+    random = np.random.default_rng(seed)
+    model = HACK.from_asset(asset)
+    result: list[Sighting] = []
+    for _ in range(count):
+        vertices, camera = _random_head(model, random)
+        result += _sightings(asset, detector, vertices, camera)
+    if len(result) < count:  # two sightings per head are wanted, one is the least
+        raise HackError(f"the detector found a face on {len(result) // 2} of {count} renders of {asset.name}")
+    return result
+
+
+def locate(asset: ModelAsset, sightings: Sequence[Sighting]) -> Embedding:
+    """The surface points that come nearest to the detections over all sightings."""
+    allowed = _allowed_vertices(asset, sightings)
+    vertices, weights = np.zeros((POINT_COUNT, 3), np.int32), np.zeros((POINT_COUNT, 3))
+    error = np.zeros(POINT_COUNT)
+    emphasis = np.array([sighting.weight for sighting in sightings])
+    on_eyeballs = set(points().of_group("iris").tolist())
+    for point in range(POINT_COUNT):
+        candidates = allowed["eyes" if point in on_eyeballs else "skin"]
+        seen = np.stack([sighting.points[point] for sighting in sightings])
+        projected = np.stack([sighting.vertices[candidates] for sighting in sightings])
+        triangles = _nearby_triangles(asset, candidates, projected, seen, emphasis)
+        vertices[point], weights[point], error[point] = _best_place(triangles, sightings, seen, emphasis)
+    return Embedding(vertices, weights, error)
+
+
+def with_embedding(asset: ModelAsset, embedding: Embedding) -> ModelAsset:
+    """The asset with these points as its ``landmarks478``."""
+    return replace(asset, landmarks478_vertices=embedding.vertices, landmarks478_weights=embedding.weights)
+
+
+def topology_digest(asset: ModelAsset) -> str:
+    """Identifies the mesh an embedding belongs to: its faces, whatever the vertices' places."""
+    return hashlib.sha256(np.ascontiguousarray(asset.faces, "<i4").tobytes()).hexdigest()[:16]
+
+
+def write_embedding(path: Path, asset: ModelAsset, embedding: Embedding) -> None:
+    """Writes the table that the builder of the model reads."""
+    with atomic_file(path) as stream:
+        lines = [
+            "# MediaPipe's 478 face points on the model: three vertices and their weights, made by fitting.embedding.",
+            f"# faces: {topology_digest(asset)}",
+            "point,vertex_0,vertex_1,vertex_2,weight_0,weight_1,weight_2",
+        ]
+        for point in range(POINT_COUNT):
+            numbers = [*map(str, embedding.vertices[point]), *(f"{value:.5f}" for value in embedding.weights[point])]
+            lines.append(f"{point},{','.join(numbers)}")
+        stream.write(("\n".join(lines) + "\n").encode())
+
+
+def read_embedding(path: Path, asset: ModelAsset) -> ModelAsset:
+    """The asset with the points of a table. Raises :class:`AssetError` when the table is of another mesh."""
+    text = path.read_text(encoding="utf-8")
+    if f"# faces: {topology_digest(asset)}" not in text:
+        raise AssetError(f"{path}: belongs to another mesh than model {asset.name}; run `python -m fitting.embedding`")
+    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+    vertices = np.array([[int(row[f"vertex_{k}"]) for k in range(3)] for row in rows])
+    weights = np.array([[float(row[f"weight_{k}"]) for k in range(3)] for row in rows])
+    return replace(
+        asset, landmarks478_vertices=vertices, landmarks478_weights=weights / weights.sum(axis=1, keepdims=True)
+    )
+
+
+def _random_head(model: HACK, random: np.random.Generator) -> tuple[Float[Array, "V 3"], Camera]:
+    """Vertices before the camera: any identity, mild expressions, small turns."""
+    names = list(model.asset.expression_names)
+    expression = np.zeros(len(names))
+    for index in random.choice(len(names), 4, replace=False):
+        expression[index] = random.uniform(0, 0.5)
+    for name in _OFTEN_OPEN:
+        if name in names and random.uniform() < 0.3:
+            expression[names.index(name)] = random.uniform(0.2, 0.9)
+    turn = np.radians(random.normal(size=3) * [8, 14, 5])
+    shape = random.normal(size=len(model.asset.shape_basis)) * 0.7
+    vertices = model(shape=shape, expression=expression, global_rotation=turn).vertices
+    middle = model.asset.template[model.asset.landmarks68_vertices[:, 0]].mean(axis=0)
+    place = np.append(random.uniform(-0.03, 0.03, 2), -_DISTANCE) - middle
+    return np.asarray(vertices) + place, Camera.centred(_FOCAL, _SIDE, _SIDE)
+
+
+def _sightings(
+    asset: ModelAsset, detector: FaceDetector, vertices: Float[Array, "V 3"], camera: Camera
+) -> list[Sighting]:
+    from fitting.preview import render_asset
+
+    picture = render_asset(asset, camera, vertices, supersampling=2)
+    seen = _detected_both_ways(detector, picture)
+    visible = visible_vertices(asset, camera, vertices)
+    return [sighting(camera, vertices, found, visible) for found in seen]
+
+
+def _detected_both_ways(detector: FaceDetector, picture: UInt8[Array, "H W 3"]) -> list[Float[Array, "478 2"]]:
+    """Points detected in the picture and, brought back, in its mirror image."""
+    result: list[np.ndarray] = []
+    for mirrored in (False, True):
+        faces = detector.detect(np.ascontiguousarray(picture[:, ::-1]) if mirrored else picture)
+        if faces:
+            found = choose_face(faces).points
+            result.append(
+                np.stack([picture.shape[1] - found[:, 0], found[:, 1]], axis=1)[points().mirror] if mirrored else found
+            )
+    return result
+
+
+def sighting(
+    camera: Camera,
+    vertices: Float[Array, "V 3"],
+    found: Float[Array, "478 2"],
+    visible: Bool[Array, " V"],
+    weight: float = 1.0,
+) -> Sighting:
+    """A sighting in units of the detected outer-eye-corner distance."""
+    from fitting.points import OUTER_EYE_CORNERS
+
+    unit = np.linalg.norm(found[OUTER_EYE_CORNERS[0]] - found[OUTER_EYE_CORNERS[1]])
+    return Sighting((camera.project(vertices) / unit).astype(np.float32), found / unit, visible, weight)
+
+
+def visible_vertices(asset: ModelAsset, camera: Camera, vertices: Float[Array, "V 3"]) -> Bool[Array, " V"]:
+    """Vertices of the triangles that the camera sees, transparent ones (the cornea) taken away."""
+    from fitting.raster import project, renderer
+    from fitting.shading import Surface
+
+    triangles = Surface.of(asset).triangles
+    raster = renderer().rasterize(
+        project(camera, np.asarray(vertices, np.float32)), triangles, camera.width, camera.height
+    )
+    visible = np.zeros(len(vertices), bool)
+    visible[triangles[np.unique(raster.face[raster.face >= 0])]] = True
+    return visible
+
+
+def _allowed_vertices(asset: ModelAsset, sightings: Iterable[Sighting]) -> dict[str, Int[Array, " n"]]:
+    often = np.mean([sighting.visible for sighting in sightings], axis=0) >= _MIN_VISIBLE
+    skin = np.zeros(len(often), bool)
+    skin[asset.part("skin")] = True
+    eyes = np.zeros(len(often), bool)
+    for name in asset.part_names:
+        if name.startswith("eye_"):
+            eyes[asset.part(name)] = True
+    return {"skin": np.flatnonzero(often & skin), "eyes": np.flatnonzero(often & (eyes if eyes.any() else skin))}
+
+
+def _nearby_triangles(
+    asset: ModelAsset, candidates: np.ndarray, projected: np.ndarray, seen: np.ndarray, emphasis: np.ndarray
+) -> Int[Array, "n 3"]:
+    """Triangles among the candidates at the few vertices that come nearest to a point's detections."""
+    sample = slice(None, None, max(len(seen) // 60, 1))
+    rough = np.linalg.norm(projected[sample] - seen[sample, None], axis=2)
+    near = np.argsort(np.median(rough, axis=0))[:150]
+    miss = (np.linalg.norm(projected[:, near] - seen[:, None], axis=2) / _ROBUST) ** 2
+    best = candidates[near[np.argsort(emphasis @ np.log1p(miss))[:6]]]
+    allowed = np.zeros(asset.vertex_count, bool)
+    allowed[candidates] = True
+    triangles = asset.triangles
+    return triangles[np.isin(triangles, best).any(axis=1) & allowed[triangles].all(axis=1)]
+
+
+def _best_place(
+    triangles: Int[Array, "n 3"], sightings: Sequence[Sighting], seen: np.ndarray, emphasis: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    used, local = np.unique(triangles, return_inverse=True)
+    projected = np.stack([sighting.vertices[used] for sighting in sightings]).astype(np.float64)
+    best = (np.inf, triangles[0], np.array([1.0, 0.0, 0.0]), 0.0)
+    for triangle, corners in zip(triangles, local.reshape(-1, 3), strict=True):
+        weights = _barycentric(projected[:, corners], seen, emphasis)
+        miss = np.linalg.norm(np.einsum("kcx,c->kx", projected[:, corners], weights) - seen, axis=1)
+        cost = float(emphasis @ np.log1p((miss / _ROBUST) ** 2))
+        if cost < best[0]:
+            best = (cost, triangle, weights, float(np.median(miss)))
+    return best[1], best[2], best[3]
+
+
+def _barycentric(corners: Float[Array, "K 3 2"], seen: Float[Array, "K 2"], emphasis: np.ndarray) -> Float[Array, "3"]:
+    """Weights in the triangle that minimise the robust miss, by reweighted least squares."""
+    weights = np.full(3, 1 / 3)
+    for _ in range(4):
+        miss = np.einsum("kcx,c->kx", corners, weights) - seen
+        pull = emphasis / (1 + (miss**2).sum(axis=1) / _ROBUST**2)
+        weights = _constrained(corners, seen, pull)
+    return weights
+
+
+def _constrained(corners: np.ndarray, seen: np.ndarray, pull: np.ndarray) -> Float[Array, "3"]:
+    """The best weights of the triangle's inside, or else of its edges and corners."""
+    gram = np.einsum("k,kax,kbx->ab", pull, corners - seen[:, None], corners - seen[:, None])
+    best, least = np.array([1.0, 0.0, 0.0]), np.inf
+    for used in ((0, 1, 2), (0, 1), (1, 2), (0, 2), (0,), (1,), (2,)):
+        part = gram[np.ix_(used, used)]
+        solution = np.linalg.solve(part + np.eye(len(used)) * 1e-12 * (np.trace(part) + 1e-12), np.ones(len(used)))
+        solution /= solution.sum()
+        value = float(solution @ part @ solution)
+        if (solution >= -1e-9).all() and value < least:
+            least, best = value, np.zeros(3)
+            best[list(used)] = np.maximum(solution, 0)
+            if len(used) == 3:
+                break
+    return best / best.sum()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m fitting.embedding", description=__doc__)
+    parser.add_argument("model", type=Path, help="model asset (.npz)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="table to write (.csv)")
+    parser.add_argument("--photos", type=Path, nargs="*", default=[], help="photographs that join the renders")
+    parser.add_argument("--heads", type=int, default=160, help="heads to render")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    try:
+        asset = ModelAsset.load(options.model)
+        with FaceDetector() as detector:
+            sightings = rendered_heads(asset, detector, options.heads, options.seed)
+            embedding = locate(asset, sightings)
+            if options.photos:
+                from fitting.embedding_photos import refined
+
+                embedding = refined(asset, embedding, sightings, options.photos, detector)
+        write_embedding(options.output, asset, embedding)
+    except HackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"median miss {100 * float(np.median(embedding.error)):.2f} % of the outer-eye-corner distance")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
