@@ -1,0 +1,291 @@
+"""glTF 2.0 binary (.glb): a rigged head that any viewer, engine or animation program opens.
+
+Specification: https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html. Metres and Y up are glTF's own.
+
+What the file carries: the identity; a skin with the base, the eight cervical joints and the eyes; the expressions as
+morph targets under ARKit's names; the larynx as targets that its slide blends between; materials and texture; and the
+clip's motion, exact in every frame. The base joint carries the placement: rotation, translation and scale.
+
+What glTF cannot say: that correctives follow the joints (a viewer that poses the neck by itself must drive the
+``poseCorrective`` targets: the number is the feature's, of the 72 entries of R(pose) - I, the sign says which half of
+its range; a clip's frames carry their weights), that the larynx' slide is one value, joint limits, and quads.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pygltflib as gltf
+
+from hack_model.arrayfile import atomic_file
+from hack_model.clip import Clip
+from hack_model.formats.gltf_buffer import GltfBuffer
+from hack_model.formats.morphs import morph_targets
+from hack_model.formats.surface import MaterialMesh, material_meshes, vertex_normals
+from hack_model.formats.texture import encoded_image
+from hack_model.kinematics import rotation_matrix
+from hack_model.names import SKELETON, SKELETON_PARENTS
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int, UInt8
+
+    from hack_model.asset import ModelAsset
+    from hack_model.rig import Rig
+
+    Array = np.ndarray
+
+_SMALLEST_OFFSET = 1e-7
+"""Metres below which a target does not move a vertex: sixty such targets together stay below a hundredth of 1 mm."""
+_SMALLEST_NORMAL = 2e-3
+"""Change of a normal that is not stored; it turns the surface by an eighth of a degree."""
+_INFLUENCES = 4
+
+
+def write_glb(
+    path: str | Path,
+    rig: Rig,
+    clip: Clip | None = None,
+    *,
+    texture: str | Path | UInt8[Array, "H W 3"] | None = None,
+    morph_normals: bool = True,
+    placement: bool = True,
+) -> Path:
+    """Writes a rig, and a clip's motion where one is given; identity and scale are the rig's, whatever the clip's.
+
+    A clip of one frame becomes the pose the file opens in, a longer one an animation at the clip's frame rate.
+    ``texture``: PNG or JPEG file or sRGB pixels for the skin; the asset's albedo by default. ``morph_normals`` adds
+    the targets' normals (about twice the size, right shading of expressions in viewers). ``placement`` False leaves
+    out the clip's rotation and translation and the rig's scale. Raises :class:`FormatError` for a texture that
+    cannot be used and :class:`ParameterError` for a clip that uses an expression the model lacks.
+    """
+    path = Path(path)
+    asset = rig.model.asset
+    clip = Clip.neutral(asset) if clip is None else clip.for_model(asset, identity=False)
+    writer = _Writer(rig, clip, placement)
+    document = writer.document(texture, morph_normals)
+    with atomic_file(path) as stream:
+        stream.write(b"".join(document.save_to_bytes()))
+    return path
+
+
+@dataclass(frozen=True)
+class _Motion:
+    """Local translation, rotation (x, y, z, w) and scale of the skeleton's nodes per frame."""
+
+    translation: Float[Array, "F 11 3"]
+    rotation: Float[Array, "F 11 4"]
+    scale: Float[Array, "F 11 3"]
+
+
+class _Writer:
+    def __init__(self, rig: Rig, clip: Clip, placement: bool) -> None:
+        self.rig, self.clip, self.asset = rig, clip, rig.model.asset
+        self.buffer = GltfBuffer()
+        self.rest = _rest_transforms(rig)
+        self.motion = _motion(rig, clip, self.rest, placement)
+        self.targets = morph_targets(rig, clip)
+
+    def document(self, texture: str | Path | UInt8[Array, "H W 3"] | None, morph_normals: bool) -> gltf.GLTF2:
+        document = gltf.GLTF2(
+            asset=gltf.Asset(
+                generator=f"hack-model {importlib.metadata.version('hack-model')}",
+                copyright=f"Model {self.asset.name} {self.asset.version}: {self.asset.licence}",
+            ),
+            scene=0,
+            scenes=[gltf.Scene(name="Scene", nodes=[0, 1])],
+        )
+        self._materials(document, texture)
+        document.meshes = [self._mesh(morph_normals)]
+        document.nodes = [gltf.Node(name="head", mesh=0, skin=0), *self._joints()]
+        document.skins = [self._skin()]
+        if len(self.clip) > 1:
+            document.animations = [self._animation()]
+        self.buffer.finish(document)
+        return document
+
+    def _mesh(self, morph_normals: bool) -> gltf.Mesh:
+        triangles = self.asset.triangles
+        rest = np.asarray(self.rig().rest, np.float32)
+        normals = vertex_normals(rest, triangles)
+        joints, weights = skin_influences(self.asset.weights)
+        moved = [_without_noise(target.offsets, _SMALLEST_OFFSET) for target in self.targets]
+        turned = (
+            [_without_noise(vertex_normals(rest + offsets, triangles) - normals, _SMALLEST_NORMAL) for offsets in moved]
+            if morph_normals
+            else []
+        )
+        primitives: list[gltf.Primitive] = []
+        for mesh in material_meshes(self.asset):
+            chosen = mesh.vertices
+            primitive = self._primitive(mesh, rest[chosen], normals[chosen], joints[chosen], weights[chosen])
+            primitive.targets = [gltf.Attributes(POSITION=self.buffer.add_offsets(each[chosen])) for each in moved]
+            for target, each in zip(primitive.targets, turned, strict=False):
+                target.NORMAL = self.buffer.add_offsets(each[chosen])
+            primitives.append(primitive)
+        names = [target.name for target in self.targets]
+        weights0 = [float(target.weights[0]) for target in self.targets]
+        return gltf.Mesh(name="head", primitives=primitives, weights=weights0, extras={"targetNames": names})
+
+    def _primitive(
+        self,
+        mesh: MaterialMesh,
+        positions: Float[Array, "n 3"],
+        normals: Float[Array, "n 3"],
+        joints: Int[Array, "n 4"],
+        weights: Float[Array, "n 4"],
+    ) -> gltf.Primitive:
+        vertex_data = {
+            "POSITION": positions,
+            "NORMAL": normals,
+            "TEXCOORD_0": (mesh.uv * [1, -1] + [0, 1]).astype(np.float32),
+            "JOINTS_0": joints.astype(np.uint8),
+            "WEIGHTS_0": weights,
+            # The model's own number of each vertex; glTF allows no 32-bit integers here, floats hold them exactly.
+            "_HACK_VERTEX": mesh.vertices.astype(np.float32),
+        }
+        attributes = {
+            name: self.buffer.add(data, target=gltf.ARRAY_BUFFER, bounds=name == "POSITION")
+            for name, data in vertex_data.items()
+        }
+        index_type = np.uint16 if len(mesh.vertices) < 0xFFFF else np.uint32
+        indices = self.buffer.add(mesh.triangles.ravel().astype(index_type), target=gltf.ELEMENT_ARRAY_BUFFER)
+        return gltf.Primitive(attributes=gltf.Attributes(**attributes), indices=indices, material=mesh.material)
+
+    def _materials(self, document: gltf.GLTF2, texture: str | Path | UInt8[Array, "H W 3"] | None) -> None:
+        used = texture if texture is not None else self.asset.albedo if self.asset.albedo.size else None
+        if used is not None:
+            image = encoded_image(used)
+            view = self.buffer.add_bytes(image.data)
+            document.images = [gltf.Image(name="skin", mimeType=image.media_type, bufferView=view)]
+            document.samplers = [
+                gltf.Sampler(
+                    magFilter=gltf.LINEAR, minFilter=gltf.LINEAR_MIPMAP_LINEAR,
+                    wrapS=gltf.CLAMP_TO_EDGE, wrapT=gltf.CLAMP_TO_EDGE,
+                )
+            ]  # fmt: skip
+            document.textures = [gltf.Texture(name="skin", source=0, sampler=0)]
+        document.materials = [
+            _material(self.asset, index, textured=used is not None and name == "skin")
+            for index, name in enumerate(self.asset.material_names)
+        ]
+
+    def _joints(self) -> list[gltf.Node]:
+        nodes: list[gltf.Node] = []
+        for joint, name in enumerate(SKELETON):
+            children = [1 + child for child, parent in enumerate(SKELETON_PARENTS) if parent == joint]
+            node = gltf.Node(name=name, children=children, rotation=self.motion.rotation[0, joint].tolist())
+            node.translation = self.motion.translation[0, joint].tolist()
+            if joint == 0:
+                node.scale = self.motion.scale[0, joint].tolist()
+            nodes.append(node)
+        return nodes
+
+    def _skin(self) -> gltf.Skin:
+        inverse = np.linalg.inv(self.rest)
+        inverse[:, 3] = (0, 0, 0, 1)
+        matrices = self.buffer.add(np.ascontiguousarray(inverse.swapaxes(1, 2), np.float32))
+        joints = list(range(1, 1 + len(SKELETON)))
+        return gltf.Skin(name="skeleton", joints=joints, skeleton=1, inverseBindMatrices=matrices)
+
+    def _animation(self) -> gltf.Animation:
+        """Channels for what moves: the nodes already stand as in the first frame."""
+        animation = gltf.Animation(name="clip")
+        times = self.buffer.add((np.arange(len(self.clip)) / self.clip.fps).astype(np.float32), bounds=True)
+
+        def channel(node: int, path: str, values: np.ndarray) -> None:
+            animation.samplers.append(gltf.AnimationSampler(input=times, output=self.buffer.add(values)))
+            target = gltf.AnimationChannelTarget(node=node, path=path)
+            animation.channels.append(gltf.AnimationChannel(sampler=len(animation.samplers) - 1, target=target))
+
+        for joint in range(len(SKELETON)):
+            for path in (gltf.TRANSLATION, gltf.ROTATION, gltf.SCALE):
+                values = np.ascontiguousarray(getattr(self.motion, path)[:, joint], np.float32)
+                if joint == 0 or path == gltf.ROTATION:
+                    channel(1 + joint, path, values)
+        weights = np.stack([target.weights for target in self.targets], axis=1)
+        channel(0, gltf.WEIGHTS, np.ascontiguousarray(weights.ravel(), np.float32))
+        return animation
+
+
+def skin_influences(weights: Float[Array, "V J"]) -> tuple[Int[Array, "V 4"], Float[Array, "V 4"]]:
+    """The four strongest joints of each vertex and their weights, which sum to one in float32; unused ones are 0, 0."""
+    joints = np.argsort(-weights, axis=1, kind="stable")[:, :_INFLUENCES]
+    strongest = np.take_along_axis(weights, joints, axis=1).astype(np.float64)
+    strongest = (strongest / strongest.sum(axis=1, keepdims=True)).astype(np.float32)
+    strongest[:, 0] = 1 - strongest[:, 1:].sum(axis=1)
+    return np.where(strongest > 0, joints, 0), strongest
+
+
+def quaternions(rotations: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 4"]:
+    """Unit quaternions (x, y, z, w) of rotation matrices, by the largest of the four components (Shepperd 1978)."""
+    m = np.asarray(rotations, np.float64)
+    trace = np.trace(m, axis1=-2, axis2=-1)
+    squared = np.concatenate([1 + 2 * np.diagonal(m, axis1=-2, axis2=-1) - trace[..., None], 1 + trace[..., None]], -1)
+    antisymmetric = (m - m.swapaxes(-1, -2))[..., [2, 0, 1], [1, 2, 0]]
+    products = np.zeros((*m.shape[:-2], 4, 4))
+    products[..., :3, :3] = m + m.swapaxes(-1, -2)
+    products[..., 3, :3] = products[..., :3, 3] = antisymmetric
+    products[..., range(4), range(4)] = squared
+    largest = squared.argmax(axis=-1)[..., None, None]
+    row = np.take_along_axis(products, largest, axis=-2)[..., 0, :]
+    return row / np.linalg.norm(row, axis=-1, keepdims=True)
+
+
+def _rest_transforms(rig: Rig) -> Float[Array, "11 4 4"]:
+    """Rest frame of each skeleton joint in model space; the base stands in the origin."""
+    rest = np.tile(np.eye(4), (len(SKELETON), 1, 1))
+    rest[1:, :3, :3] = rig.model.asset.joint_frames
+    rest[1:, :3, 3] = np.asarray(rig.joints)
+    return rest
+
+
+def _motion(rig: Rig, clip: Clip, rest: Float[Array, "11 4 4"], placement: bool) -> _Motion:
+    parameters = {name: np.asarray(value, np.float64) for name, value in clip.motion().items()}
+    frames = len(clip)
+    to_parent = np.array([
+        matrix if parent < 0 else np.linalg.solve(rest[parent], matrix)
+        for matrix, parent in zip(rest, SKELETON_PARENTS, strict=True)
+    ])  # fmt: skip
+    turns = np.tile(np.eye(3), (frames, len(SKELETON), 1, 1))
+    turns[:, 1:] = rotation_matrix(np.concatenate([parameters["pose"], parameters["eye_pose"]], axis=1))
+    translation = np.tile(to_parent[:, :3, 3], (frames, 1, 1))
+    scale = np.ones((frames, len(SKELETON), 3))
+    if placement:
+        turns[:, 0] = rotation_matrix(parameters["global_rotation"])
+        translation[:, 0] = parameters["translation"]
+        scale[:, 0] = 1 if rig.scale is None else np.asarray(rig.scale)
+    return _Motion(translation, _continuous(quaternions(to_parent[:, :3, :3] @ turns)), scale)
+
+
+def _continuous(rotation: Float[Array, "F J 4"]) -> Float[Array, "F J 4"]:
+    """The same rotations with signs such that neighbouring frames blend the short way round."""
+    flips = np.where((rotation[1:] * rotation[:-1]).sum(axis=-1) < 0, -1.0, 1.0)
+    return np.concatenate([rotation[:1], rotation[1:] * np.cumprod(flips, axis=0)[..., None]])
+
+
+def _without_noise(values: Float[Array, "V 3"], smallest: float) -> Float[Array, "V 3"]:
+    return np.where(np.abs(values).max(axis=1, keepdims=True) < smallest, 0, values).astype(np.float32)
+
+
+def _material(asset: ModelAsset, index: int, *, textured: bool) -> gltf.Material:
+    color = asset.material_color[index].tolist()
+    transparent = color[3] < 1
+    surface = gltf.PbrMetallicRoughness(
+        baseColorFactor=[1.0, 1.0, 1.0, color[3]] if textured else color,
+        metallicFactor=0.0,
+        roughnessFactor=float(asset.material_roughness[index]),
+    )
+    if textured:
+        surface.baseColorTexture = gltf.TextureInfo(index=0)
+    return gltf.Material(
+        name=asset.material_names[index],
+        pbrMetallicRoughness=surface,
+        alphaMode=gltf.BLEND if transparent else gltf.OPAQUE,
+        alphaCutoff=None,
+        # The mesh is open at the neck and lashes are sheets; only see-through surfaces must not be drawn twice.
+        doubleSided=not transparent,
+    )

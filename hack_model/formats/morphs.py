@@ -1,0 +1,106 @@
+"""The morph targets an exchange format stores, and their weights over a clip.
+
+All weights lie in [0, 1] for a clip whose activations do: Blender's importer clamps what leaves that range after the
+first frame. Order: ARKit's 52 names in Apple's order (those the model has), then the model's other expressions under
+their own names, the larynx, and the pose correctives. Everything the model adds to its rest shape is linear in these
+weights but for the larynx' slide, which in-between targets approximate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hack_model.formats.arkit import arkit_table
+from hack_model.kinematics import rotation_matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jaxtyping import Float
+
+    from hack_model.clip import Clip
+    from hack_model.rig import Rig
+
+    Array = np.ndarray
+
+LARYNX_STEP = 0.0025
+"""Metres of slide between two larynx targets."""
+
+LARYNX_RANGE = (-0.005, 0.015)
+"""Metres of slide the larynx targets cover at least; a swallow lifts it by 10.4 ± 4.5 mm (Deng 2015)."""
+
+CORRECTIVE_PREFIX = "poseCorrective"
+
+
+@dataclass(frozen=True)
+class MorphTarget:
+    """A named displacement of the rest shape: ``offsets`` (V, 3) in metres at weight 1, ``weights`` (F,) per frame."""
+
+    name: str
+    offsets: Float[Array, "V 3"]
+    weights: Float[Array, " F"]
+
+
+def morph_targets(rig: Rig, clip: Clip) -> list[MorphTarget]:
+    """All targets of a rig, each with its weight in every frame of a clip with the rig's expressions."""
+    return [*_expressions(rig, clip), *_larynx(rig, clip), *_correctives(rig, clip)]
+
+
+def _expressions(rig: Rig, clip: Clip) -> Iterator[MorphTarget]:
+    names = rig.model.expression_names
+    offsets = _rest(rig, expression=np.eye(len(names), dtype=np.float32)) - _rest(rig)
+    values = clip.expression
+    index = {name: position for position, name in enumerate(names)}
+    sides: list[MorphTarget] = []
+    for arkit, members in arkit_table().items():
+        present = [index.pop(member) for member in members if member in index]
+        if not present:
+            continue
+        # Weights the sides share move ARKit's one shape; what one side has more of moves a shape of its own, so that
+        # nothing is lost and every weight stays in [0, 1].
+        shared = values[:, present].min(axis=1)
+        yield MorphTarget(arkit, offsets[present].sum(axis=0), shared)
+        if len(present) > 1:
+            sides += [MorphTarget(names[place], offsets[place], values[:, place] - shared) for place in present]
+    yield from (MorphTarget(name, offsets[place], values[:, place]) for name, place in index.items())
+    yield from sides
+
+
+def _larynx(rig: Rig, clip: Clip) -> Iterator[MorphTarget]:
+    """The bump at steps of its slide, as large as the clip's largest where that is above the model's mean of 1."""
+    size, shift = clip.larynx_size, clip.larynx_shift
+    first = int(np.floor(min(LARYNX_RANGE[0], shift.min()) / LARYNX_STEP + 1e-6))
+    last = int(np.ceil(max(LARYNX_RANGE[1], shift.max()) / LARYNX_STEP - 1e-6))
+    steps = np.arange(first, last + 1)
+    shifts = (steps * LARYNX_STEP).astype(np.float32)
+    largest = max(1.0, float(size.max()))
+    offsets = _rest(rig, larynx_size=np.full_like(shifts, largest), larynx_shift=shifts) - _rest(rig)
+    for step, offset in zip(steps.tolist(), offsets, strict=True):
+        tent = np.maximum(0, 1 - np.abs(shift / LARYNX_STEP - step))
+        yield MorphTarget(_larynx_name(step), offset, size / largest * tent)
+
+
+def _larynx_name(step: int) -> str:
+    """``larynx`` in its place, ``larynxUp025`` 2.5 mm above it, ``larynxDown050`` 5 mm below."""
+    if step == 0:
+        return "larynx"
+    return f"larynx{'Up' if step > 0 else 'Down'}{abs(step) * LARYNX_STEP * 1e4:03.0f}"
+
+
+def _correctives(rig: Rig, clip: Clip) -> Iterator[MorphTarget]:
+    """Two targets per corrective, for either sign of the pose feature that drives it, an entry of R(pose) - I."""
+    weights = rig.model.pose_coefficients(rotation_matrix(clip.pose))
+    if weights is None:
+        return
+    for index, feature in enumerate(rig.model.asset.pose_features.tolist()):
+        offsets, weight = np.asarray(rig.model.pose_basis[index]), np.asarray(weights[:, index])
+        if offsets.any():
+            yield MorphTarget(f"{CORRECTIVE_PREFIX}{feature:02d}+", offsets, np.maximum(weight, 0))
+            yield MorphTarget(f"{CORRECTIVE_PREFIX}{feature:02d}-", -offsets, np.maximum(-weight, 0))
+
+
+def _rest(rig: Rig, **parameters: Float[Array, "..."]) -> Float[Array, "*batch V 3"]:
+    return np.asarray(rig(**parameters).rest, np.float32)

@@ -1,0 +1,69 @@
+"""The mesh as exchange formats want it: one texture coordinate per vertex, one vertex list per material, normals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hack_model.asset import split_quads
+from hack_model.errors import FormatError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+    from hack_model.asset import ModelAsset
+
+    Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class MaterialMesh:
+    """The triangles of one material over vertices of their own.
+
+    ``vertices`` names the model vertex each one stands for: a model vertex appears once per texture coordinate it has
+    within the material. ``triangles`` indexes ``vertices``; ``uv`` has v up, as the asset.
+    """
+
+    material: int
+    vertices: Int[Array, " n"]
+    uv: Float[Array, "n 2"]
+    triangles: Int[Array, "t 3"]
+
+
+def material_meshes(asset: ModelAsset) -> list[MaterialMesh]:
+    """The asset's faces as one triangle mesh per material that has faces, split along the seams of the uv layout."""
+    triangles, corners = split_quads(asset.faces), split_quads(asset.face_uv)
+    material = np.repeat(asset.face_material, np.where(asset.faces[:, 3] >= 0, 2, 1))
+    meshes: list[MaterialMesh] = []
+    for index in np.unique(material):
+        chosen = material == index
+        pairs = np.stack([triangles[chosen].ravel(), corners[chosen].ravel()], axis=1)
+        unique, place = np.unique(pairs, axis=0, return_inverse=True)
+        meshes.append(MaterialMesh(int(index), unique[:, 0], asset.uv[unique[:, 1]], place.reshape(-1, 3)))
+    return meshes
+
+
+def vertex_normals(vertices: Float[Array, "V 3"], triangles: Int[Array, "N 3"]) -> Float[Array, "V 3"]:
+    """Unit normals, each the mean of its triangles' weighted by their areas; +Y where a vertex has no triangle."""
+    corners = np.asarray(vertices, np.float64)[triangles]
+    areas = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    flat = triangles.ravel()
+    normals = np.stack(
+        [np.bincount(flat, np.repeat(areas[:, axis], 3), minlength=len(vertices)) for axis in range(3)], axis=1
+    )
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    lost = length[:, 0] < 1e-20
+    normals = np.where(lost[:, None], (0.0, 1.0, 0.0), normals / np.where(lost[:, None], 1, length))
+    return normals.astype(np.float32)
+
+
+def checked_vertices(asset: ModelAsset, vertices: Float[Array, "V 3"]) -> Float[Array, "V 3"]:
+    """The vertices as an array; raises :class:`FormatError` when they are not as many as the asset's, or not finite."""
+    array = np.asarray(vertices)
+    if array.shape != asset.template.shape:
+        raise FormatError(f"got vertices of shape {array.shape}; model {asset.name} has {asset.template.shape}")
+    if not np.isfinite(array).all():
+        raise FormatError("got vertices that are not finite; check the parameters they were computed from")
+    return array
