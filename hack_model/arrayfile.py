@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -33,6 +33,21 @@ def read_arrays(path: Path, error: type[HackError]) -> dict[str, np.ndarray]:
         if type(fault).__module__ not in {"zlib", "lzma", "_lzma"}:
             raise
         raise error(f"{path}: damaged compressed data ({fault})") from fault
+
+
+def read_array(path: Path, error: type[HackError]) -> np.ndarray:
+    """The array of an ``.npy`` file. Raises ``error`` for a missing, truncated or pickled file."""
+    if not path.is_file():
+        raise error(f"{path}: no such file")
+    try:
+        with path.open("rb") as stream:
+            _check_header(stream, path.name, path.stat().st_size)
+            stream.seek(0)
+            return np.lib.format.read_array(stream, allow_pickle=False)
+    except _Refused as refused:
+        raise error(f"{path}: {refused}") from refused
+    except (EOFError, OSError, ValueError) as fault:
+        raise error(f"{path}: not a readable .npy file ({fault}); it may be truncated or of another format") from fault
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
@@ -84,12 +99,17 @@ def _read_members(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(stream)
-        if dtype.hasobject:
-            raise _Refused(f"array {member.filename!r} holds pickled objects, which are never loaded")
-        if int(np.prod(shape, dtype=object)) * dtype.itemsize > member.file_size:
-            raise _Refused(f"array {member.filename!r} claims more data than the file holds")
+        _check_header(stream, member.filename, member.file_size)
     with archive.open(member) as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _check_header(stream: IO[bytes], name: str, size: int) -> None:
+    """Refuses a ``.npy`` stream of ``size`` bytes that holds pickles or claims more data than it has."""
+    version = np.lib.format.read_magic(stream)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(stream)
+    if dtype.hasobject:
+        raise _Refused(f"array {name!r} holds pickled objects, which are never loaded")
+    if int(np.prod(shape, dtype=object)) * dtype.itemsize > size:
+        raise _Refused(f"array {name!r} claims more data than the file holds")

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 _SUM_TOLERANCE = 1e-3
+_STORED: dict[str, tuple[type[np.generic], Any]] = {
+    "float": (np.float32, np.finfo(np.float32)),
+    "int": (np.int32, np.iinfo(np.int32)),
+    "byte": (np.uint8, np.iinfo(np.uint8)),
+}
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,9 @@ def _normalised(field: Field, value: Any) -> Any:
     if field.kind == "text":
         if array.dtype.kind not in "US" and array.size:
             raise AssetError(f"field {field.name} holds {array.dtype}, wanted text")
-        return str(array[()]) if not field.dims else tuple(str(item) for item in array.reshape(-1))
+        if array.ndim != len(field.dims):
+            raise AssetError(f"field {field.name} has shape {array.shape}, wanted {len(field.dims)} dimensions")
+        return str(array[()]) if not field.dims else tuple(str(item) for item in array)
     wanted = {"float": "f", "int": "iu", "byte": "u"}[field.kind]
     if array.dtype.kind not in wanted + ("iu" if field.kind == "float" else ""):
         raise AssetError(f"field {field.name} holds {array.dtype}, wanted {field.kind}")
@@ -160,7 +167,10 @@ def _normalised(field: Field, value: Any) -> Any:
         if array.size != 1:
             raise AssetError(f"field {field.name} has shape {array.shape}, wanted one number")
         return float(array.reshape(())) if field.kind == "float" else int(array.reshape(()))
-    array = np.ascontiguousarray(array, {"float": np.float32, "int": np.int32, "byte": np.uint8}[field.kind])
+    dtype, limits = _STORED[field.kind]
+    if array.size and (array.min() < limits.min or array.max() > limits.max):
+        raise AssetError(f"field {field.name} holds values outside {limits.min}…{limits.max}")
+    array = np.ascontiguousarray(array, dtype)
     if array is value or array.base is not None:
         array = array.copy() if array.flags.writeable else array
     array.flags.writeable = False
@@ -211,10 +221,27 @@ def _check_meaning(asset: ModelAsset) -> None:
             raise AssetError(f"field {name} has rows that do not sum to 1")
     if (asset.weights < 0).any():
         raise AssetError("field weights holds negative values")
+    _check_rotations(asset)
+    if asset.larynx_metres_per_v == 0:
+        raise AssetError("field larynx_metres_per_v is zero")
     starts, stops = asset.part_vertices[:, 0], asset.part_vertices[:, 1]
-    if not (starts[0] == 0 and stops[-1] == vertices and (starts[1:] == stops[:-1]).all() and (stops > starts).all()):
+    if not (
+        len(starts)
+        and starts[0] == 0
+        and stops[-1] == vertices
+        and (starts[1:] == stops[:-1]).all()
+        and (stops > starts).all()
+    ):
         raise AssetError("field part_vertices does not tile the vertices in order")
     for name in ("part_names", "material_names", "expression_names", "region_names", "direction_names"):
         names = getattr(asset, name)
         if len(set(names)) != len(names):
             raise AssetError(f"field {name} repeats a name")
+
+
+def _check_rotations(asset: ModelAsset) -> None:
+    for name in ("joint_frames", "joint_axes"):
+        matrices = getattr(asset, name).astype(np.float64)
+        drift = np.abs(matrices @ matrices.transpose(0, 2, 1) - np.eye(3)).max()
+        if drift > _SUM_TOLERANCE or (np.linalg.det(matrices) < 0).any():
+            raise AssetError(f"field {name} holds matrices that are no rotations")

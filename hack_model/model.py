@@ -62,9 +62,10 @@ class HACK:
         self.expression_names = asset.expression_names
         self._sizes = {"S": len(asset.shape_basis), "E": len(asset.expression_names)}
         self._template = constant(asset.template[chosen].T)
-        self._shape_basis = constant(asset.shape_basis[:, chosen].reshape(self._sizes["S"], -1))
-        motion = np.concatenate([asset.expression_basis[:, chosen], asset.pose_basis[:, chosen]])
-        self._motion_basis = constant(motion.transpose(0, 2, 1).reshape(len(motion), -1))
+        self._shape_basis = constant(asset.shape_basis[:, chosen].reshape(self._sizes["S"], 3 * self.vertex_count))
+        bases = [asset.expression_basis, asset.pose_basis] if asset.pose_basis.size else [asset.expression_basis]
+        motion = np.concatenate([basis[:, chosen] for basis in bases])
+        self._motion_basis = constant(motion.transpose(0, 2, 1).reshape(len(motion), 3 * self.vertex_count))
         self._pose_features = constant(asset.pose_features)
         joint_template, joint_basis = _regressed(asset)
         self.joint_template = constant(joint_template)
@@ -120,9 +121,9 @@ class HACK:
         if coefficients is not None:
             xp = self.backend.xp
             moved = coefficients @ self._shape_basis
-            template = template + xp.moveaxis(xp.reshape(moved, (*moved.shape[:-1], -1, 3)), -1, -2)
-            regressed = coefficients @ xp.reshape(self.joint_basis, (self.joint_basis.shape[0], -1))
-            joints = joints + xp.reshape(regressed, (*regressed.shape[:-1], -1, 3))
+            template = template + xp.moveaxis(xp.reshape(moved, (*moved.shape[:-1], self.vertex_count, 3)), -1, -2)
+            regressed = coefficients @ xp.reshape(self.joint_basis, (self._sizes["S"], 30))
+            joints = joints + xp.reshape(regressed, (*regressed.shape[:-1], 10, 3))
         return Rig(self, template, joints, self._motion_basis, checked.get("scale"))
 
     def restricted(self, vertices: Int[np.ndarray, " N"]) -> HACK:

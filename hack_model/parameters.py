@@ -73,7 +73,7 @@ class Backend:
         """An array of the model in this library; float arrays in its dtype, without a copy where numpy allows it."""
         kind = self.dtype if array.dtype.kind == "f" else self.xp.int64
         if self.name == "numpy":
-            return np.ascontiguousarray(array, kind)
+            return np.asarray(array, kind, order="C")
         return self.xp.tensor(array, dtype=kind, device=self.device)
 
     def parameter(self, name: str, value: Any, dims: tuple[int, ...], *, padded: bool = False) -> Any:
