@@ -18,26 +18,30 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from hack_model.arrayfile import atomic_file
+from hack_model.asset import ModelAsset
 from hack_model.errors import HackError
 from hack_model.resources import data_folder, default_model_path
 
 _PACKAGE = Path(__file__).parent
-_DATA = ("hack_open", "facs")
-"""Folders of ``data`` that travel with the extension."""
+_DEFAULT_MODEL = "hack_open/hack-open.npz"
+"""Where below ``data`` the package looks for its model; see :func:`hack_model.resources.default_model_path`."""
 _LEFT_OUT = {"addon.py", "cli.py", "build", "training", "data", "blender_addon"}
 """What of the package Blender has no use for; most of it needs scipy, torch or a terminal."""
 _DEPENDENCY = "array-api-compat"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def build(output: str | Path) -> Path:
+def build(output: str | Path, model: str | Path | None = None) -> Path:
     """Writes the extension as a zip that Blender 4.2 and newer installs; the same sources give the same bytes.
 
-    Returns the path. Raises :class:`HackError` when the default model or the add-on's files are missing.
+    ``model`` is the asset that "Add HACK head" uses, by default hack-open. Returns the path of the zip. Raises
+    :class:`HackError` when the model or the add-on's files are missing.
     """
+    model = Path(model) if model is not None else default_model_path()
+    ModelAsset.load(model)
     source = _addon_folder()
     manifest = (source / "blender_manifest.toml").read_text("utf-8")
-    wheels = dict([_own_wheel(tomllib.loads(manifest)["version"]), _dependency_wheel(_DEPENDENCY)])
+    wheels = dict([_own_wheel(tomllib.loads(manifest)["version"], model), _dependency_wheel(_DEPENDENCY)])
     files = _tree(source)
     files["blender_manifest.toml"] = _with_wheels(manifest, sorted(wheels)).encode()
     files |= {f"wheels/{name}": content for name, content in wheels.items()}
@@ -62,22 +66,28 @@ def _with_wheels(manifest: str, names: list[str]) -> str:
     return filled
 
 
-def _own_wheel(version: str) -> tuple[str, bytes]:
-    """The package without :data:`_LEFT_OUT`, with its data.
+def _own_wheel(version: str, model: Path) -> tuple[str, bytes]:
+    """The package without :data:`_LEFT_OUT`, with the tables of facts and the model.
 
     The version carries a digest of the content, because Blender keeps an unpacked wheel of the same version.
     """
-    default_model_path()
     files = {f"hack_model/{name}": content for name, content in _tree(_PACKAGE, _LEFT_OUT).items()}
-    for folder in _DATA:
-        tree = _tree(data_folder() / folder)
-        files |= {f"hack_model/data/{folder}/{name}": content for name, content in tree.items()}
+    data = data_folder()
+    tables = {f"facs/{name}": content for name, content in _tree(data / "facs").items()}
+    documents = {path.relative_to(data).as_posix(): path.read_bytes() for path in (data / "hack_open").glob("*.md")}
+    travelling = tables | documents | {_DEFAULT_MODEL: model.read_bytes()}
+    files |= {f"hack_model/data/{name}": content for name, content in travelling.items()}
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
     full_version = f"{version}+{digest.hexdigest()[:8]}"
     metadata = f"Metadata-Version: 2.1\nName: hack-model\nVersion: {full_version}\nLicense: Apache-2.0\n"
-    return _wheel("hack_model", full_version, files, {"METADATA": metadata.encode()})
+    licence = importlib.metadata.distribution("hack-model").read_text("licenses/LICENSE")
+    if licence is None:
+        raise HackError("the licence text of hack-model is missing among its installed files; install hack-model again")
+    return _wheel(
+        "hack_model", full_version, files, {"METADATA": metadata.encode(), "licenses/LICENSE": licence.encode()}
+    )
 
 
 def _dependency_wheel(name: str) -> tuple[str, bytes]:

@@ -92,7 +92,7 @@ class ClearKeys(RegionOperator):
             paths |= {f'pose.bones["{name}"].{path}' for path in _bone_paths(rig.pose.bones[name])}
         removed = 0
         for path, index, frame in _keys(rig, paths, None if self.everywhere else context.scene.frame_current_final):
-            removed += rig.keyframe_delete(path, index=index, frame=frame)
+            removed += rig.keyframe_delete(path, frame=frame, **({} if index is None else {"index": index}))
         if not removed:
             self.report({"WARNING"}, "There were no keys of these controls to clear")
         _refresh(rig)
@@ -159,10 +159,10 @@ def _bone_paths(bone: bpy.types.PoseBone) -> tuple[str, ...]:
     return ("location", rotation, "scale") if bone.name == SKELETON[0] else (rotation,)
 
 
-def _keys(rig: bpy.types.Object, paths: set[str], frame: float | None) -> list[tuple[str, int, float]]:
-    """Path, index and frame of the keys of these paths, all or those at one frame."""
+def _keys(rig: bpy.types.Object, paths: set[str], frame: float | None) -> list[tuple[str, int | None, float]]:
+    """Path, index (None for a slider, which is no array) and frame of these paths' keys, all or those at one frame."""
     return [
-        (curve.data_path, curve.array_index, point.co[0])
+        (curve.data_path, None if curve.data_path.startswith("[") else curve.array_index, point.co[0])
         for curve in object_curves(rig)
         if curve.data_path in paths
         for point in curve.keyframe_points

@@ -39,6 +39,13 @@ HEAD_NOD, HEAD_TURN, HEAD_TILT = "head_nod", "head_turn", "head_tilt"
 GAZE_HORIZONTAL, GAZE_VERTICAL, GAZE_CONVERGENCE = "gaze_horizontal", "gaze_vertical", "gaze_convergence"
 LARYNX_SIZE, LARYNX_SHIFT = "larynx_size", "larynx_shift"
 
+_NECK_RANGE: Final = {
+    HEAD_NOD: (math.radians(-80), math.radians(50)),
+    HEAD_TURN: (math.radians(-80), math.radians(80)),
+    HEAD_TILT: (math.radians(-45), math.radians(45)),
+}
+"""What a healthy adult's whole neck does: 80° extension, 50° flexion, 80° turn and 45° lean to each side. The sum of
+the joints' limits is more, since no one reaches all of them at once."""
 MAX_CONVERGENCE = math.radians(25)
 LARYNX_KNOTS: Final = (-4, 8)
 LARYNX_SPACING = 0.0025
@@ -138,14 +145,22 @@ def _expression(name: str) -> ControlProperty:
 
 
 def _angles(limits: Float[Array, "10 3 2"]) -> Iterator[ControlProperty]:
-    neck, eyes = limits[:8].sum(axis=0), limits[8:].mean(axis=0)
+    eyes = limits[8:].mean(axis=0)
     share = ", shared over the joints of the neck"
     yield _angle(
-        HEAD_TURN, "51/52 Turn", "head", f"AU51, AU52: turns the head, + to the subject's left{share}", neck[1]
+        HEAD_TURN,
+        "51/52 Turn",
+        "head",
+        f"AU51, AU52: turns the head, + to the subject's left{share}",
+        _NECK_RANGE[HEAD_TURN],
     )
-    yield _angle(HEAD_NOD, "53/54 Nod", "head", f"AU53, AU54: nods the head, + chin down{share}", neck[0])
+    yield _angle(HEAD_NOD, "53/54 Nod", "head", f"AU53, AU54: nods the head, + chin down{share}", _NECK_RANGE[HEAD_NOD])
     yield _angle(
-        HEAD_TILT, "55/56 Tilt", "head", f"AU55, AU56: leans the head, + to the subject's right{share}", neck[2]
+        HEAD_TILT,
+        "55/56 Tilt",
+        "head",
+        f"AU55, AU56: leans the head, + to the subject's right{share}",
+        _NECK_RANGE[HEAD_TILT],
     )
     lids = "; the lids follow"
     yield _angle(
