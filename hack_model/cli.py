@@ -1,0 +1,267 @@
+"""The command line ``hack-model``.
+
+Exit status: 0 done, 1 failed (one message says why), 2 wrong usage, 130 interrupted.
+Commands import what they need when they run, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from hack_model.errors import HackError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hack_model.model import HACK
+
+_DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-contrib-python",
+    "skimage": "scikit-image",
+    "warp": "warp-lang",
+}
+"""The distributions whose import name differs."""
+
+
+class _Commands(TyperGroup):
+    """Turns errors meant for users into one message, and lets ``--debug`` stand anywhere in the line."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--debug" in args:
+            args = ["--debug", *(word for word in args if word != "--debug")]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            _fail("interrupted")
+            raise typer.Exit(130) from interrupt
+        except Exception as error:
+            message = _message(error)
+            if message is None or ctx.params.get("debug"):
+                raise
+            _fail(message)
+            raise typer.Exit(1) from error
+
+
+def _message(error: Exception) -> str | None:
+    """What to tell the user; None for a fault of the program, which shows its traceback."""
+    if isinstance(error, HackError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        extra = _extra_with(_DISTRIBUTIONS.get(package, package))
+        return extra and f"this command needs the package {package}; install it with: pip install 'hack-model[{extra}]'"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return None
+
+
+def _extra_with(distribution: str) -> str | None:
+    """The first extra of this package that installs a distribution."""
+    for requirement in importlib.metadata.requires("hack-model") or ():
+        name, extra = re.match(r"[\w.-]+", requirement), re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
+        if name and extra and re.sub(r"[-_.]+", "-", name[0]).lower() == distribution.lower().replace("_", "-"):
+            return extra[1]
+    return None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="hack-model",
+    help="A parametric human head and neck: models, fits of photos, exports, the Blender extension.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_SHOWN_ACTIVATION = 0.1
+_SHOWN_UNITS = 8
+
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", "-m", help="Model asset (.npz); the default model when left out.")
+]
+
+
+class Preset(StrEnum):
+    """How much work a fit may take."""
+
+    fast = "fast"
+    quality = "quality"
+
+
+class Source(StrEnum):
+    """Where a model is built from."""
+
+    makehuman = "makehuman"
+
+
+@app.callback()
+def common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options of every command."""
+
+
+@app.command()
+def info(
+    model: Annotated[Path | None, typer.Argument(help="Model asset (.npz); the default model when left out.")] = None,
+) -> None:
+    """Counts, parts, names, licence and provenance of a model asset."""
+    from hack_model.asset import ModelAsset
+    from hack_model.description import describe
+    from hack_model.resources import default_model_path
+
+    path = model or default_model_path()
+    _print(describe(ModelAsset.load(path), path))
+
+
+@app.command()
+def export(
+    clip: Annotated[Path, typer.Argument(help="Clip (.npz) of one or more frames, as `fit` writes it.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .glb, .obj or .ply.")],
+    model: ModelOption = None,
+    texture: Annotated[
+        Path | None, typer.Option(help="PNG or JPEG for the skin (.glb, .obj); the model's own colours when left out.")
+    ] = None,
+    frame: Annotated[
+        int | None,
+        typer.Option(help="Frame to write, counted from 0. Left out: .glb gets all frames, .obj and .ply frame 0."),
+    ] = None,
+    placement: Annotated[
+        bool, typer.Option(help="Keep the whole head's rotation, translation (metres) and scale from the clip.")
+    ] = True,
+) -> None:
+    """Writes a clip as a mesh or a rigged, animated head, in metres with Y up."""
+    from hack_model.clip import Clip
+    from hack_model.formats.export import export_clip
+
+    files = export_clip(Clip.load(clip), output, _load(model), texture=texture, frame=frame, placement=placement)
+    _report_files(files)
+
+
+@app.command()
+def build(
+    source: Annotated[Source, typer.Option(help="What to build from.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model asset (.npz) to write.")],
+    from_: Annotated[
+        Path | None, typer.Option("--from", help="Folder of the source's data; found by itself when left out.")
+    ] = None,
+    identities: Annotated[
+        int, typer.Option(min=2, help="Sampled people the shape components are learned from.")
+    ] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling.")] = 0,
+) -> None:
+    """Makes a model asset from open sources (minutes)."""
+    from rich.progress import Progress
+
+    from hack_model.build import makehuman
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task("")
+
+        def progress(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        built = makehuman.build(output, source=from_, seed=seed, identities=identities, progress=progress)
+    _report_files([built])
+
+
+@app.command()
+def fit(
+    photo: Annotated[Path, typer.Argument(help="Photo with a face: PNG, JPEG or any other kind Pillow reads.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; made when missing.")],
+    face: Annotated[
+        int | None, typer.Option(min=0, help="Which face, counted from 0 by size; the largest when left out.")
+    ] = None,
+    focal: Annotated[
+        float | None,
+        typer.Option(min=1.0, help="Focal length in pixels of the photo as stored; its EXIF data when left out."),
+    ] = None,
+    preset: Annotated[Preset, typer.Option(help="fast: landmarks; quality: everything there is.")] = Preset.fast,
+    model: ModelOption = None,
+) -> None:
+    """Fits the model to a photo: clip.npz, report.json, overlay.png, head.glb, texture.png."""
+    from fitting.photo import fit_to_folder
+
+    report = fit_to_folder(photo, output, _load(model).asset, face=face, preset=preset.value, focal=focal)
+    _print(_fit_table(report))
+    _report_files(sorted(file for file in output.iterdir() if file.is_file()))
+
+
+@app.command()
+def addon(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Zip to write; install it in Blender 4.2 or newer.")],
+) -> None:
+    """Builds the Blender extension."""
+    from hack_model.addon import build as build_addon
+
+    _report_files([build_addon(output)])
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="hack-model")
+
+
+def _load(path: Path | None) -> HACK:
+    import hack_model
+
+    return hack_model.load(path)
+
+
+def _print(renderable: Any) -> None:
+    from rich.console import Console
+
+    Console(soft_wrap=True, highlight=False).print(renderable)
+
+
+def _fail(message: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True, soft_wrap=True, highlight=False).print(Text.assemble(("error: ", "bold red"), message))
+
+
+def _report_files(files: Iterable[Path]) -> None:
+    from rich.text import Text
+
+    for file in files:
+        _print(Text(f"{file}  {file.stat().st_size / 1e6:.2f} MB"))
+
+
+def _fit_table(report: Mapping[str, Any]) -> Any:
+    """The figures of a fit that a person looks at first."""
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    error, pose = report["landmark_error"], report["head_pose_deg"]
+    table.add_row(
+        "landmark error", f"{error['px']:.2f} px, {error['percent']:.2f} % of the outer eye corners' distance"
+    )
+    table.add_row("head", "  ".join(f"{name} {pose[name]:+.1f}°" for name in ("yaw", "pitch", "roll")))
+    units = {
+        f"{code} {side}": value
+        for code, sides in report["action_units"].items()
+        for side, value in sides.items()
+        if value >= _SHOWN_ACTIVATION
+    }
+    strongest = sorted(units.items(), key=lambda item: -item[1])[:_SHOWN_UNITS]
+    table.add_row("action units", ", ".join(f"{name} {value:.2f}" for name, value in strongest) or "none")
+    table.add_row("not seen", ", ".join(report["unconstrained"]) or "nothing")
+    table.add_row("time", "  ".join(f"{stage} {seconds:.2f} s" for stage, seconds in report["seconds"].items()))
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""A model asset in words and figures, as ``hack-model info`` shows it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hack_model.names import HACK_EXPRESSIONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from hack_model.asset import ModelAsset
+
+
+def describe(asset: ModelAsset, path: Path) -> RenderableType:
+    """Counts, size, parts, names, licence and provenance of an asset, for rich to print."""
+    from rich.table import Table
+
+    table = Table("", "", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    for name, value in _rows(asset, path).items():
+        table.add_row(name, value)
+    return table
+
+
+def _rows(asset: ModelAsset, path: Path) -> dict[str, str]:
+    extent = np.ptp(asset.template, axis=0) * 100
+    triangles = int((asset.faces[:, 3] < 0).sum())
+    rows = {
+        "model": f"{asset.name} {asset.version}",
+        "file": f"{path}, {path.stat().st_size / 1e6:.1f} MB",
+        "licence": asset.licence,
+        "vertices": f"{asset.vertex_count}",
+        "faces": f"{len(asset.faces) - triangles} quads, {triangles} triangles",
+        "size": f"{extent[0]:.1f} x {extent[1]:.1f} x {extent[2]:.1f} cm (width, height, depth)",
+        "parts": _listed(
+            f"{name} ({stop - start})"
+            for name, (start, stop) in zip(asset.part_names, asset.part_vertices.tolist(), strict=True)
+        ),
+        "materials": _listed(asset.material_names),
+        "albedo": f"{asset.albedo.shape[1]} x {asset.albedo.shape[0]} pixels" if asset.albedo.size else "none",
+        "shape": f"{len(asset.shape_basis)} components",
+        "directions": _listed(asset.direction_names),
+        "expressions": _expressions(asset.expression_names),
+        "joints": "8 cervical, 2 eyes",
+        "correctives": f"{len(asset.pose_basis)} pose correctives" if len(asset.pose_basis) else "none",
+        "larynx": f"{asset.larynx_map.max() * 1000:.1f} mm at size 1",
+        "landmarks": _listed(
+            f"{count} {kind}"
+            for kind, count in (
+                ("Multi-PIE", len(asset.landmarks68_vertices)),
+                ("MediaPipe", len(asset.landmarks478_vertices)),
+            )
+            if count
+        ),
+        "regions": _listed(asset.region_names),
+    }
+    return rows | _provenance(asset.provenance)
+
+
+def _expressions(names: tuple[str, ...]) -> str:
+    own = [name for name in names if name not in HACK_EXPRESSIONS]
+    more = f", of which beyond HACK's: {', '.join(own)}" if own else ""
+    return f"{len(names)}{more}\n{_listed(names)}"
+
+
+def _provenance(text: str) -> dict[str, str]:
+    """The provenance's own entries, one row each; text that is not a JSON object as it is."""
+    try:
+        entries: Any = json.loads(text)
+    except ValueError:
+        entries = None
+    if not isinstance(entries, dict):
+        return {"provenance": text}
+    return {
+        f"provenance: {name}": value if isinstance(value, str) else json.dumps(value) for name, value in entries.items()
+    }
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from hack_model import ModelAsset
+from hack_model.cli import app
+from hack_model.clip import Clip
+from tests.support.synthetic import synthetic_asset
+
+COMMANDS = ("info", "export", "build", "fit", "addon")
+
+
+def run(*words: str | Path):
+    return CliRunner().invoke(app, [str(word) for word in words], prog_name="hack-model")
+
+
+def failed(result, message: str) -> None:
+    """One readable message on the error stream, status 1."""
+    assert result.exit_code == 1
+    assert re.search(message, result.stderr), result.stderr
+    assert result.stderr.startswith("error: ")
+    assert "Traceback" not in result.output
+    assert isinstance(result.exception, SystemExit)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return synthetic_asset().save(tmp_path / "model.npz")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    neutral = Clip.neutral(synthetic_asset(), frames=3)
+    return dataclasses.replace(neutral, translation=np.arange(9.0).reshape(3, 3)).save(tmp_path / "clip.npz")
+
+
+def test_help_lists_the_commands() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    assert all(re.search(rf"\b{command}\b", result.output) for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "Usage: hack-model" in result.output
+
+
+@pytest.mark.parametrize("words", [(), ("nonsense",), ("export",), ("info", "--nonsense"), ("fit", "a.png")])
+def test_wrong_usage_is_status_2(words: tuple[str, ...]) -> None:
+    result = run(*words)
+    assert result.exit_code == 2
+    assert "Usage" in result.output
+
+
+def test_info_tells_of_the_default_model() -> None:
+    result = run("info")
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.split())
+    assert "hack-open" in words
+    assert "CC0-1.0" in words
+    assert "eyeBlink_L" in words
+    assert "8 cervical, 2 eyes" in words
+
+
+def test_info_counts_rightly(model: Path) -> None:
+    asset = ModelAsset.load(model)
+    words = " ".join(run("info", model).output.split())
+    assert f"vertices {len(asset.template)} faces" in words
+    assert "beyond HACK's: tongueOut" in words
+    assert f"{len(asset.pose_basis)} pose correctives" in words
+
+
+def test_errors_are_one_message(tmp_path: Path) -> None:
+    failed(run("info", tmp_path / "none.npz"), r"none\.npz: no such file")
+    (tmp_path / "text.npz").write_text("no archive")
+    failed(run("info", tmp_path / "text.npz"), "not a readable")
+
+
+@pytest.mark.parametrize("words", [("--debug", "info", "none.npz"), ("info", "none.npz", "--debug")])
+def test_debug_shows_the_traceback(words: tuple[str, ...]) -> None:
+    result = run(*words)
+    assert result.exit_code == 1
+    assert type(result.exception).__name__ == "AssetError"
+
+
+def test_interruption_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ModelAsset, "load", interrupt)
+    result = run("info")
+    assert result.exit_code == 130
+    assert result.stderr == "error: interrupted\n"
+
+
+def test_export_by_suffix(model: Path, clip: Path, tmp_path: Path) -> None:
+    for suffix, start in ((".glb", b"glTF"), (".OBJ", b"#"), (".ply", b"ply\n")):
+        output = tmp_path / f"out/head{suffix}"
+        result = run("export", clip, "-o", output, "--model", model)
+        assert result.exit_code == 0, result.output
+        assert output.read_bytes().startswith(start)
+        assert output.name in result.output
+
+
+def first_vertex(path: Path) -> np.ndarray:
+    line = next(line for line in path.read_text().splitlines() if line.startswith("v "))
+    return np.array([float(word) for word in line.split()[1:]])
+
+
+def test_export_takes_a_frame_and_leaves_out_placement(model: Path, clip: Path, tmp_path: Path) -> None:
+    template, output = ModelAsset.load(model).template, tmp_path / "head.obj"
+    for words, shift in (
+        ((), [0, 1, 2]),
+        (("--frame", "2"), [6, 7, 8]),
+        (("--frame", "2", "--no-placement"), [0, 0, 0]),
+    ):
+        assert run("export", clip, "-o", output, "-m", model, *words).exit_code == 0
+        np.testing.assert_allclose(first_vertex(output), template[0] + shift, atol=1e-6)
+
+
+def test_export_refuses_what_it_cannot_write(model: Path, clip: Path, tmp_path: Path) -> None:
+    failed(run("export", clip, "-o", tmp_path / "head.xyz", "-m", model), r"\.xyz.*\.glb, \.obj, \.ply")
+    failed(run("export", clip, "-o", tmp_path / "head", "-m", model), "without suffix")
+    failed(run("export", clip, "-o", tmp_path / "a.glb", "-m", model, "--frame", "3"), "3 frames, 0 to 2")
+    failed(run("export", clip, "-o", tmp_path / "a.ply", "-m", model, "--texture", clip), "PLY carries no texture")
+    failed(run("export", clip, "-o", tmp_path / "a.glb", "-m", model, "--texture", clip), "neither PNG nor JPEG")
+    failed(run("export", model, "-o", tmp_path / "a.glb", "-m", model), "not a clip")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["clip.npz", "model.npz"]
+
+
+def test_a_place_that_cannot_be_written_is_named(model: Path, clip: Path) -> None:
+    failed(run("export", clip, "-o", clip / "head.obj", "-m", model), "clip.npz: ")
+
+
+def test_a_missing_package_names_its_extra(model: Path, clip: Path, tmp_path: Path, monkeypatch) -> None:
+    for module in [name for name in sys.modules if name.partition(".")[0] == "trimesh"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    result = run("export", clip, "-o", tmp_path / "head.ply", "-m", model)
+    failed(result, r"needs the package trimesh; install it with: pip install 'hack-model\[\w+\]'")
+
+
+def test_addon_writes_a_zip(tmp_path: Path) -> None:
+    result = run("addon", "-o", tmp_path / "hack.zip")
+    assert result.exit_code == 0, result.output
+    with zipfile.ZipFile(tmp_path / "hack.zip") as archive:
+        assert "blender_manifest.toml" in archive.namelist()
+
+
+def test_build_reports_a_source_that_is_not_there(tmp_path: Path) -> None:
+    failed(run("build", "--source", "makehuman", "--from", tmp_path, "-o", tmp_path / "model.npz"), str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_imports_no_heavy_package() -> None:
+    heavy = "torch scipy trimesh pygltflib mediapipe cv2 bpy PIL warp"
+    code = f"import sys, hack_model.cli; print([m for m in {heavy.split()!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_console_script_returns_its_status(tmp_path: Path) -> None:
+    script = Path(sys.executable).parent / "hack-model"
+    done = subprocess.run([script, "info", tmp_path / "none.npz"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tmp_path}/none.npz: no such file\n"
+    assert subprocess.run([script, "--help"], capture_output=True).returncode == 0
