@@ -121,7 +121,7 @@ class HACK:
         if coefficients is not None:
             xp = self.backend.xp
             moved = coefficients @ self._shape_basis
-            template = template + xp.moveaxis(xp.reshape(moved, (*moved.shape[:-1], self.vertex_count, 3)), -1, -2)
+            template = template + xp.matrix_transpose(xp.reshape(moved, (*moved.shape[:-1], self.vertex_count, 3)))
             regressed = coefficients @ xp.reshape(self.joint_basis, (self._sizes["S"], 30))
             joints = joints + xp.reshape(regressed, (*regressed.shape[:-1], 10, 3))
         return Rig(self, template, joints, self._motion_basis, checked.get("scale"))
@@ -174,6 +174,8 @@ class HACK:
             if name not in self.expression_names:
                 near = difflib.get_close_matches(name, self.expression_names, 3) or self.expression_names
                 raise ParameterError(f"model {self.asset.name} has no expression {name!r}; it has {', '.join(near)}")
+        if not columns:
+            return xp.zeros(len(self.expression_names), dtype=backend.dtype, device=backend.device)
         zero = xp.zeros((), dtype=backend.dtype, device=backend.device)
         return xp.stack(list(xp.broadcast_arrays(*(columns.get(n, zero) for n in self.expression_names))), axis=-1)
 
@@ -188,7 +190,7 @@ class HACK:
     @cached_property
     def template(self) -> Float[Array, "V 3"]:
         """Rest vertices of the mean identity in metres."""
-        return self.backend.xp.moveaxis(self._template, -1, -2)
+        return self.backend.xp.matrix_transpose(self._template)
 
     @cached_property
     def shape_basis(self) -> Float[Array, "S V 3"]:
@@ -207,7 +209,7 @@ class HACK:
 
     def _motion(self, rows: slice) -> Array:
         xp, basis = self.backend.xp, self._motion_basis[rows]
-        return xp.moveaxis(xp.reshape(basis, (len(basis), 3, self.vertex_count)), -1, -2)
+        return xp.matrix_transpose(xp.reshape(basis, (len(basis), 3, self.vertex_count)))
 
     def _landmark_arrays(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
         if kind not in _LANDMARK_FIELDS:

@@ -85,7 +85,7 @@ class Rig:
         return Output(
             vertices=xp.broadcast_to(_points_first(xp, vertices), (*batch, vertices.shape[-1], 3)),
             joints=xp.broadcast_to(joints, (*batch, *joints.shape[-2:])),
-            rest=xp.moveaxis(rest, -1, -2),
+            rest=xp.matrix_transpose(rest),
             joint_transforms=transforms,
         )
 

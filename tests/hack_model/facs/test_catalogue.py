@@ -60,7 +60,12 @@ def test_intensities_stay_in_the_unit_interval(expression):
 
 @pytest.mark.parametrize(
     ("column", "value", "message"),
-    [("weight", "much", "is no number"), ("weight", "1.5", "outside"), ("side", "top", "none of"), ("used", "?", "none")],
+    [
+        ("weight", "much", "is no number"),
+        ("weight", "1.5", "outside"),
+        ("side", "top", "none of"),
+        ("used", "?", "none"),
+    ],
 )
 def test_bad_rows_are_named_with_file_and_line(tmp_path, monkeypatch, column, value, message):
     folder = tmp_path / "facs"

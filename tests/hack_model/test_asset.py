@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hack_model import HACK, AssetError, ModelAsset
+from hack_model.arrayfile import atomic_file, read_array, write_arrays
+from hack_model.packing import Refinement
+from hack_model.schema import FIELDS
+from tests.support.synthetic import random_parameters, synthetic_asset
+
+REQUIRED = [field.name for field in FIELDS if field.required]
+
+
+@pytest.fixture(scope="module")
+def asset() -> ModelAsset:
+    return synthetic_asset()
+
+
+@pytest.fixture(scope="module")
+def saved(asset: ModelAsset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return asset.save(tmp_path_factory.mktemp("asset") / "model.npz")
+
+
+def equal(first: ModelAsset, second: ModelAsset) -> None:
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name), err_msg=field.name)
+
+
+def damaged(asset: ModelAsset, path: Path, **changes: Any) -> Path:
+    arrays = {**asset.to_arrays(), **changes}
+    return write_arrays(path, {name: value for name, value in arrays.items() if value is not None})
+
+
+def test_save_and_load_round_trip_byte_for_byte(asset: ModelAsset, saved: Path, tmp_path: Path) -> None:
+    loaded = ModelAsset.load(saved)
+    equal(asset, loaded)
+    assert loaded.save(tmp_path / "again.npz").read_bytes() == saved.read_bytes()
+    equal(asset, ModelAsset.from_arrays(asset.to_arrays()))
+
+
+def test_packed_round_trip_is_within_a_micrometre(asset: ModelAsset, tmp_path: Path) -> None:
+    loaded = ModelAsset.load(asset.save(tmp_path / "packed.npz", packed=True))
+    for name in ("shape_basis", "expression_basis", "pose_basis"):
+        assert np.abs(getattr(loaded, name) - getattr(asset, name)).max() < 1e-6
+    parameters = random_parameters(asset)
+    first, second = HACK.from_asset(asset)(**parameters), HACK.from_asset(loaded)(**parameters)
+    assert np.abs(first.vertices - second.vertices).max() < 1e-5
+    equal(loaded, ModelAsset.load(loaded.save(tmp_path / "twice.npz")))
+
+
+def test_packed_shape_basis_lives_on_the_control_mesh(asset: ModelAsset, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    control = random.normal(scale=1e-3, size=(len(asset.shape_basis), 40, 3)).astype(np.float32)
+    vertices = random.integers(0, 40, (asset.vertex_count, 4))
+    weights = random.dirichlet(np.ones(4), asset.vertex_count).astype(np.float32)
+    refinement = Refinement(vertices, weights, control)
+    expected = np.einsum("vn,svnc->svc", weights, control[:, vertices])
+    refined = replace(asset, shape_basis=expected, refinement=refinement)
+    path = refined.save(tmp_path / "refined.npz", packed=True)
+    loaded = ModelAsset.load(path)
+    assert np.abs(loaded.shape_basis - expected).max() < 1e-6
+    assert loaded.refinement is not None
+    np.testing.assert_allclose(
+        loaded.save(tmp_path / "b.npz", packed=True).stat().st_size, path.stat().st_size, rtol=0.01
+    )
+    bad = dict(np.load(path))
+    bad["refinement_vertices"] = bad["refinement_vertices"] + 1
+    with pytest.raises(AssetError, match="refinement_vertices holds indices outside 0…39"):
+        ModelAsset.load(write_arrays(tmp_path / "bad.npz", bad))
+
+
+def test_arrays_are_read_only_and_not_shared_with_the_caller(asset: ModelAsset) -> None:
+    template = asset.template.copy()
+    derived = replace(asset, template=template)
+    template += 1
+    np.testing.assert_array_equal(derived.template, asset.template)
+    with pytest.raises(ValueError, match="read-only"):
+        derived.template[0] = 0
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.floats(0, 1, exclude_max=True))
+def test_truncated_files_are_refused(saved: Path, tmp_path: Path, fraction: float) -> None:
+    content = saved.read_bytes()
+    path = tmp_path / "cut.npz"
+    path.write_bytes(content[: int(len(content) * fraction)])
+    with pytest.raises(AssetError, match="cut.npz"):
+        ModelAsset.load(path)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=20))
+def test_flipped_bytes_are_refused_or_harmless(saved: Path, tmp_path: Path, flips: list[tuple[float, int]]) -> None:
+    content = bytearray(saved.read_bytes())
+    for place, value in flips:
+        content[int(place * len(content))] = value
+    path = tmp_path / "flipped.npz"
+    path.write_bytes(content)
+    try:
+        ModelAsset.load(path)
+    except AssetError as error:
+        assert "flipped.npz" in str(error)
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_missing_fields_are_named(asset: ModelAsset, tmp_path: Path, name: str) -> None:
+    with pytest.raises(AssetError, match=f"missing fields: {name}"):
+        ModelAsset.load(damaged(asset, tmp_path / "model.npz", **{name: None}))
+
+
+def test_unknown_fields_are_named_together_with_missing_ones(asset: ModelAsset, tmp_path: Path) -> None:
+    path = damaged(asset, tmp_path / "model.npz", weights=None, wheights=asset.weights, extra=np.zeros(3))
+    with pytest.raises(AssetError, match="missing fields: weights; unknown fields: extra, wheights"):
+        ModelAsset.load(path)
+
+
+def changed(name: str, index: Any, value: Any) -> Callable[[ModelAsset], dict[str, np.ndarray]]:
+    def make(asset: ModelAsset) -> dict[str, np.ndarray]:
+        array = getattr(asset, name).astype(np.result_type(getattr(asset, name), np.asarray(value).dtype))
+        array[index] = value
+        return {name: array}
+
+    return make
+
+
+FAULTS: list[tuple[Any, str]] = [
+    (changed("template", (0, 1), np.nan), "field template holds values that are not finite"),
+    (changed("expression_basis", (3, 2, 1), -np.inf), "field expression_basis holds values that are not finite"),
+    (changed("shape_basis", (0, 0, 0), np.float64(1e300)), "field shape_basis holds values outside"),
+    (changed("faces", (5, 0), -1), "field faces has a face of fewer than three corners"),
+    (changed("faces", (5, 3), -2), "field faces holds indices outside -1…484"),
+    (changed("faces", (5, 1), 485), "field faces holds indices outside -1…484"),
+    (changed("faces", (5, 1), np.int64(1 << 32)), "field faces holds values outside"),
+    (changed("face_uv", (0, 0), 10**6), "field face_uv holds indices outside"),
+    (changed("face_material", 0, 2), "field face_material holds indices outside 0…1"),
+    (changed("face_material", 0, -1), "field face_material holds indices outside 0…1"),
+    (changed("mirror_vertices", 0, 485), "field mirror_vertices holds indices outside"),
+    (changed("joint_regressor_vertices", (0, 0), -5), "field joint_regressor_vertices holds indices outside"),
+    (changed("landmarks478_vertices", (0, 0), 2**31 - 1), "field landmarks478_vertices holds indices outside"),
+    (changed("pose_features", 0, 72), "field pose_features holds indices outside 0…71"),
+    (changed("weights", (0, 0), 0.5), "field weights has rows that do not sum to 1"),
+    (changed("weights", (0, slice(0, 2)), np.array([1.5, -0.5])), "field weights holds negative values"),
+    (changed("joint_regressor_weights", (0, 0), 3.0), "field joint_regressor_weights has rows that do not sum"),
+    (changed("joint_frames", (0, 0, 0), 2.0), "field joint_frames holds matrices that are no rotations"),
+    (changed("joint_axes", (0, 0, 0), -1.0), "field joint_axes holds matrices that are no rotations"),
+    (changed("part_vertices", (1, 0), 3), "field part_vertices does not tile the vertices"),
+    (lambda a: {"part_vertices": np.zeros((0, 2), int), "part_names": np.zeros(0, "U1")}, "does not tile"),
+    (lambda a: {"template": a.template.astype(str)}, "field template holds <U32, wanted float"),
+    (lambda a: {"template": a.template.astype(complex)}, "field template holds complex128, wanted float"),
+    (lambda a: {"faces": a.faces.astype(float)}, "field faces holds float64, wanted int"),
+    (lambda a: {"albedo": a.albedo.astype(np.uint16) + 300}, "field albedo holds values outside 0…255"),
+    (lambda a: {"name": np.array(3)}, "field name holds int64, wanted text"),
+    (lambda a: {"name": np.array(["a", "b"])}, r"field name has shape \(2,\), wanted 0 dimensions"),
+    (lambda a: {"part_names": np.array("skin")}, r"field part_names has shape \(\), wanted 1 dimensions"),
+    (lambda a: {"larynx_metres_per_v": np.zeros(2)}, "field larynx_metres_per_v has shape"),
+    (lambda a: {"larynx_metres_per_v": np.array(0.0)}, "field larynx_metres_per_v is zero"),
+    (lambda a: {"template": a.template[:-1]}, r"wanted \(.*V.*\) with V = 484"),
+    (lambda a: {"template": a.template.T}, "field template has shape"),
+    (lambda a: {"shape_basis": a.shape_basis[0]}, r"field shape_basis has shape \(485, 3\), wanted \(S, V, 3\)"),
+    (lambda a: {"weights": a.weights[:, :10]}, "wanted .* with J = 11"),
+    (lambda a: {"schema_version": np.array(2)}, "schema version 2, this program reads 1"),
+    (lambda a: {"expression_names": np.array([*a.expression_names[:-1], "jawOpen"])}, "expression_names repeats"),
+]
+
+
+@pytest.mark.parametrize(("fault", "message"), FAULTS)
+def test_wrong_values_name_the_field(asset: ModelAsset, tmp_path: Path, fault: Any, message: str) -> None:
+    with pytest.raises(AssetError, match=message) as caught:
+        ModelAsset.load(damaged(asset, tmp_path / "model.npz", **fault(asset)))
+    assert "model.npz" in str(caught.value)
+
+
+class _Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("pickle-was-run"),))
+
+
+def zipped(path: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def header(shape: tuple[int, ...], kind: str = "<f4") -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": kind, "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+def hostile_members() -> dict[str, tuple[dict[str, bytes], str]]:
+    return {
+        "pickled objects": ({"template.npy": header((), "|O") + pickle.dumps(_Bomb())}, "pickled objects"),
+        "a pickle for an array": ({"template.npy": pickle.dumps(_Bomb())}, "not a readable"),
+        "a lying header": ({"template.npy": header((1 << 40, 3)) + b"\0" * 64}, "claims more data"),
+        "an overflowing header": ({"template.npy": header((1 << 62, 1 << 62)) + b"\0" * 64}, "claims more data"),
+        "no array": ({"readme.txt": b"hello"}, "which is no array"),
+        "nothing": ({}, "missing fields"),
+    }
+
+
+@pytest.mark.parametrize("name", hostile_members())
+def test_hostile_archives_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    members, message = hostile_members()[name]
+    with pytest.raises(AssetError, match=message):
+        ModelAsset.load(zipped(tmp_path / "hostile.npz", members))
+    assert not Path("pickle-was-run").exists()
+
+
+def test_zip_bombs_are_refused_before_they_unpack(tmp_path: Path) -> None:
+    content = header((1 << 28,)) + bytes(1 << 22)
+    for compression in (zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
+        path = zipped(tmp_path / "bomb.npz", {"template.npy": content}, compression)
+        with pytest.raises(AssetError, match=r"implausibly far|claims more data"):
+            ModelAsset.load(path)
+    packed = bytearray(zipped(tmp_path / "size.npz", {"template.npy": header((4,)) + bytes(16)}).read_bytes())
+    directory = packed.rindex(b"PK\x01\x02")
+    packed[directory + 24 : directory + 28] = (0xFFFFFFF0).to_bytes(4, "little")
+    (tmp_path / "size.npz").write_bytes(packed)
+    with pytest.raises(AssetError, match=r"implausibly far|more than 4 GiB"):
+        ModelAsset.load(tmp_path / "size.npz")
+
+
+def test_files_that_are_not_there_or_of_another_kind(tmp_path: Path) -> None:
+    with pytest.raises(AssetError, match="no such file"):
+        ModelAsset.load(tmp_path / "absent.npz")
+    with pytest.raises(AssetError, match="no such file"):
+        ModelAsset.load(tmp_path)
+    (tmp_path / "text.npz").write_text("not an archive")
+    with pytest.raises(AssetError, match="not a readable .npz file"):
+        ModelAsset.load(tmp_path / "text.npz")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(asset: ModelAsset, tmp_path: Path) -> None:
+    path = asset.save(tmp_path / "model.npz")
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="allow_pickle"):
+        write_arrays(path, {"template": asset.template, "broken": np.array([object()])})
+    with pytest.raises(RuntimeError, match="interrupted"), atomic_file(path) as stream:
+        stream.write(b"half")
+        raise RuntimeError("interrupted")
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.npz"]
+
+
+def test_single_arrays_are_read_with_the_same_care(tmp_path: Path) -> None:
+    path = tmp_path / "array.npy"
+    np.save(path, np.arange(6.0))
+    np.testing.assert_array_equal(read_array(path, AssetError), np.arange(6.0))
+    for content in (path.read_bytes()[:-1], header((1 << 50,)), header((), "|O") + pickle.dumps(_Bomb()), b"", b"x"):
+        path.write_bytes(content)
+        with pytest.raises(AssetError, match=r"array\.npy"):
+            read_array(path, AssetError)
+    with pytest.raises(AssetError, match="no such file"):
+        read_array(tmp_path / "absent.npy", AssetError)
+
+
+def test_parts_by_name(asset: ModelAsset) -> None:
+    assert asset.part("eye_left") == slice(385, 435)
+    with pytest.raises(AssetError, match="no part 'nose'; its parts: skin, eye_left, eye_right"):
+        asset.part("nose")
