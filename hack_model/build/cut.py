@@ -23,9 +23,7 @@ below the suprasternal notch, one over the shoulders and below the seventh cervi
 CROWN = 881
 
 
-def head_faces(
-    base: BaseMesh, starts: tuple[tuple[int, int], ...] = BUST_LOOPS, seed: int = CROWN
-) -> Int[Array, " f"]:
+def head_faces(base: BaseMesh, starts: tuple[tuple[int, int], ...] = BUST_LOOPS, seed: int = CROWN) -> Int[Array, " f"]:
     """Indices of the body faces on ``seed`` vertex's side of the closed curve of edge loops and their mirror images.
 
     ``starts`` holds each loop's first edge. Raises :class:`FormatError` when the curve does not close, so that the flood

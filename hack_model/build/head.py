@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.spatial import cKDTree
 
 from hack_model.build import uv
 from hack_model.build.cut import head_faces
@@ -17,7 +18,7 @@ from hack_model.build.refine import catmull_clark
 from hack_model.build.source import MakeHumanSource
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
     Array = np.ndarray
 
@@ -44,6 +45,8 @@ class Head:
     skin_control: Int[Array, " C"]
     control_faces: Int[Array, "G 4"]
     skin: Part
+    inner: dict[str, Bool[Array, " V"]]
+    """Skin that is not seen from outside: ``mouth_interior`` and ``eye_sockets``."""
 
     @property
     def groups(self) -> dict[str, Int[Array, " n"]]:
@@ -72,13 +75,22 @@ class Head:
 
 
 def mirror_of(vertices: Float[Array, "n 3"], tolerance: float = 1e-6) -> Int[Array, " n"]:
-    """Index of each vertex's mirror image about x = 0. Raises ValueError when a vertex has none within ``tolerance``."""
-    from scipy.spatial import cKDTree
+    """Index of each vertex's mirror image about x = 0; vertices at one place are paired in their order.
 
-    distance, index = cKDTree(vertices).query(vertices * [-1, 1, 1])
-    if distance.max() > tolerance or not np.array_equal(index[index], np.arange(len(vertices))):
+    Raises ValueError when a vertex has no image within ``tolerance``.
+    """
+    tree = cKDTree(vertices)
+    pairs = tree.query_pairs(tolerance, output_type="ndarray")
+    graph = sp.coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(vertices), len(vertices)))
+    place = sp.csgraph.connected_components(graph, directed=False)[1]
+    distance, nearest = tree.query(vertices * [-1, 1, 1])
+    image = place[nearest]
+    order, other = np.lexsort((np.arange(len(place)), place)), np.lexsort((np.arange(len(place)), image))
+    if distance.max() > tolerance or not np.array_equal(place[order], image[other]):
         raise ValueError(f"vertices are not symmetric about x = 0: {distance.max():.2g} m")
-    return index
+    mirror = np.empty(len(place), int)
+    mirror[other] = order
+    return mirror
 
 
 def make_head(source: MakeHumanSource) -> Head:
@@ -94,6 +106,14 @@ def make_head(source: MakeHumanSource) -> Head:
     matrix, faces = catmull_clark(control_faces, len(control))
     pick = sp.csr_matrix((np.ones(len(control)), control, np.arange(len(control) + 1)), (len(control), len(every)))
     embedding = (matrix @ pick).tocsr()
-    coordinates, face_uv = uv.skin_coordinates(mesh, chosen)
-    skin = Part("skin", embedding @ base, faces.astype(np.int32), coordinates, face_uv, ("skin",) * len(faces), embedding)
-    return Head(source, base, SCALE, control, control_faces, skin)
+    islands = uv.inner_islands(mesh.uv, mesh.face_uv[chosen], base[mesh.faces[chosen]].mean(axis=1))
+    coordinates, face_uv = uv.skin_coordinates(base[control], control_faces, mirror_of(base[control]), islands)
+    skin = Part(
+        "skin", embedding @ base, faces.astype(np.int32), coordinates, face_uv, ("skin",) * len(faces), embedding
+    )
+    hidden = {"mouth_interior": islands["mouth"][0], "eye_sockets": islands["left"][0] | islands["right"][0]}
+    inner = {
+        name: np.bincount(faces[np.repeat(~own, 4)].reshape(-1), minlength=len(skin.vertices)) == 0
+        for name, own in hidden.items()
+    }
+    return Head(source, base, SCALE, control, control_faces, skin, inner)

@@ -12,6 +12,7 @@ import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,8 +51,8 @@ class Macro:
 class Modifier:
     """A shape slider: displacements towards its two ends, and how far people vary along it.
 
-    ``spread`` is the standard deviation of the slider (1 = a full target); ``asymmetry`` the share of that spread that
-    differs between the sides, 0 for sliders that act on both at once, 1 for the asymmetry targets.
+    ``spread`` is the standard deviation in metres of the vertex that the slider displaces most; ``asymmetry`` the share
+    of that spread that differs between the sides, 0 for sliders that act on both at once.
     """
 
     name: str
@@ -116,7 +117,13 @@ class People:
             own = float(random.standard_normal())
             share = modifier.asymmetry if key != modifier.name else 0.0
             sliders[index] = modifier.spread * (np.sqrt(1 - share**2) * common + share * own)
-        return np.clip(sliders, -self.limit, self.limit)
+        return np.clip(sliders / self.modifier_peaks, -self.limit, self.limit)
+
+    @cached_property
+    def modifier_peaks(self) -> Float[Array, " Q"]:
+        """The largest displacement of a vertex by each full slider, of its two ends the larger, in metres."""
+        ends = np.stack([self.modifier_negative, self.modifier_positive])
+        return np.linalg.norm(ends.reshape(2, len(self.modifiers), -1, 3), axis=-1).max(axis=(0, 2))
 
 
 def sample_macro(random: np.random.Generator) -> Macro:
@@ -162,20 +169,22 @@ def macro_steps() -> dict[str, tuple[Macro, Macro]]:
 
 
 def read_modifiers(path: Path, source: MakeHumanSource) -> list[Modifier]:
-    """The sliders of a table (group, modifier, spread, asymmetry) with their targets from the source's own catalogue.
+    """The sliders of a table (group, modifier, spread_mm, asymmetry) with their targets from the source's own catalogue.
 
     Sliders with a left and a right side become two, named ``…/left`` and ``…/right``. Raises :class:`FormatError`.
     """
     catalogue = _catalogue(source)
-    rows = csv.DictReader(line for line in read_text(path).splitlines() if not line.startswith("#"))
+    lines = read_text(path).splitlines()
+    table = csv.DictReader(line for line in lines if not line.startswith("#"))
+    numbers = [number for number, line in enumerate(lines, 1) if not line.startswith("#")]
     modifiers: list[Modifier] = []
-    for number, row in enumerate(rows, 2):
+    for number, row in zip(numbers[1:], table, strict=True):
         try:
             group, name, spread, asymmetry = (
-                row["group"], row["modifier"], float(row["spread"]), float(row["asymmetry"])
+                row["group"], row["modifier"], float(row["spread_mm"]) / 1000, float(row["asymmetry"])
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as fault:
-            raise FormatError(f"{path}:{number}: wanted group, modifier, spread, asymmetry ({fault})") from fault
+            raise FormatError(f"{path}:{number}: wanted group, modifier, spread_mm, asymmetry ({fault})") from fault
         if group == "asym":
             ends = {"": ((f"asym/{name}-l",), (f"asym/{name}-r",))}
         elif (group, name) in catalogue:

@@ -37,9 +37,7 @@ class ShapeSpace:
         return np.linalg.solve(gram, weighted @ flat.T).T
 
 
-def align(
-    points: Float[Array, "C 3"], target: Float[Array, "C 3"], weight: Float[Array, " C"]
-) -> Float[Array, "C 3"]:
+def align(points: Float[Array, "C 3"], target: Float[Array, "C 3"], weight: Float[Array, " C"]) -> Float[Array, "C 3"]:
     """``points`` under the similarity that brings them nearest to ``target``, weighted per point (Umeyama 1991)."""
     share = (weight / weight.sum())[:, None]
     from_mean, to_mean = (share * points).sum(axis=0), (share * target).sum(axis=0)

@@ -191,7 +191,8 @@ def _read_groups(path: Path, vertex_count: int) -> dict[str, np.ndarray]:
     try:
         ranges = json.loads(read_text(path))
         groups = {
-            name: np.concatenate([np.arange(first, last + 1) for first, last in spans]) for name, spans in ranges.items()
+            name: np.concatenate([np.arange(first, last + 1) for first, last in spans])
+            for name, spans in ranges.items()
         }
     except (ValueError, TypeError, AttributeError) as fault:
         raise FormatError(f"{path}: wanted a JSON object of lists of vertex ranges ({fault})") from fault

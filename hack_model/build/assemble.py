@@ -1,0 +1,109 @@
+"""Joining parts into one mesh, and the control mesh on which the shape space lives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from hack_model.build.parts import Part, join_faces
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+    Array = np.ndarray
+
+_MOST_COLUMNS = 14
+"""Rows with more control vertices than this get a control vertex of their own."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """All parts as one mesh; fields as in the asset, ``face_material`` by name."""
+
+    vertices: Float[Array, "V 3"]
+    faces: Int[Array, "F 4"]
+    uv: Float[Array, "T 2"]
+    face_uv: Int[Array, "F 4"]
+    face_material: tuple[str, ...]
+    part_names: tuple[str, ...]
+    part_vertices: Int[Array, "P 2"]
+    mirror: Int[Array, " V"]
+
+    @classmethod
+    def join(cls, parts: Sequence[Part], mirror: Int[Array, " V"]) -> Geometry:
+        """The parts in their order; ``mirror`` pairs the joined vertices."""
+        sizes = [len(part.vertices) for part in parts]
+        ends = np.cumsum(sizes)
+        return cls(
+            vertices=np.concatenate([part.vertices for part in parts]),
+            faces=join_faces([part.faces for part in parts], sizes),
+            uv=np.concatenate([part.uv for part in parts]),
+            face_uv=join_faces([part.face_uv for part in parts], [len(part.uv) for part in parts]),
+            face_material=tuple(name for part in parts for name in part.face_material),
+            part_names=tuple(part.name for part in parts),
+            part_vertices=np.stack([ends - sizes, ends], axis=1).astype(np.int32),
+            mirror=mirror,
+        )
+
+    def arrays(self) -> dict[str, Any]:
+        """The asset's fields of geometry, without materials."""
+        return {
+            "template": self.vertices,
+            "faces": self.faces,
+            "uv": self.uv,
+            "face_uv": self.face_uv,
+            "part_names": np.array(self.part_names),
+            "part_vertices": self.part_vertices,
+            "mirror_vertices": self.mirror,
+        }
+
+    def normals(self) -> Float[Array, "V 3"]:
+        """Unit vertex normals, faces weighted by area."""
+        return vertex_normals(self.vertices, self.faces)
+
+
+@dataclass(frozen=True)
+class Control:
+    """The control mesh: ``rows`` (C, N) makes its vertices' displacements from the base mesh's; ``columns`` and
+    ``weights`` (V, n) carry control values to the model's vertices."""
+
+    rows: sp.csr_matrix
+    columns: Int[Array, "V n"]
+    weights: Float[Array, "V n"]
+
+    @classmethod
+    def of(cls, parts: Sequence[Part]) -> Control:
+        """Base vertices that skin and parts follow, and one control vertex for each row that follows too many."""
+        whole = sp.vstack([part.embedding for part in parts]).tocsr()
+        whole.eliminate_zeros()
+        many = np.diff(whole.indptr) > _MOST_COLUMNS
+        simple = sp.diags((~many).astype(float)) @ whole
+        simple.eliminate_zeros()
+        used = np.unique(simple.tocsr().indices)
+        own = np.flatnonzero(many)
+        pick = sp.csr_matrix((np.ones(len(used)), used, np.arange(len(used) + 1)), (len(used), whole.shape[1]))
+        entry = sp.csr_matrix((np.ones(len(own)), (own, np.arange(len(own)))), (whole.shape[0], len(own)))
+        carried = sp.hstack([simple.tocsc()[:, used], entry]).tocsr()
+        width = int(np.diff(carried.indptr).max())
+        columns, weights = np.zeros((whole.shape[0], width), np.int32), np.zeros((whole.shape[0], width), np.float32)
+        row = np.repeat(np.arange(whole.shape[0]), np.diff(carried.indptr))
+        place = np.arange(len(row)) - carried.indptr[row]
+        columns[row, place], weights[row, place] = carried.indices, carried.data
+        return cls(sp.vstack([pick, whole[own]]).tocsr(), columns, weights)
+
+
+def vertex_normals(vertices: Float[Array, "V 3"], faces: Int[Array, "F 4"]) -> Float[Array, "V 3"]:
+    """Unit vertex normals; a face counts by its area."""
+    corners = np.where(faces < 0, faces[:, [2]], faces)
+    points = vertices[corners]
+    face = np.cross(points[:, 2] - points[:, 0], points[:, 3] - points[:, 1])
+    triangle = faces[:, 3] < 0
+    face[triangle] = np.cross(points[triangle, 1] - points[triangle, 0], points[triangle, 2] - points[triangle, 0])
+    normals = np.zeros(vertices.shape)
+    for corner in range(4):
+        np.add.at(normals, corners[:, corner], face)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)

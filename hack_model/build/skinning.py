@@ -1,0 +1,90 @@
+"""Skinning weights of the neck: a smooth field from shoulders to skull, divided among the spine's joints.
+
+The field solves Laplace's equation on the skin between the fixed shoulders (0) and the rigid head (1), so it has no
+bumps of its own and takes the oblique course of the neck's folds. Cubic B-splines over the field divide it among base
+and joints: never more than four per vertex, smooth to the second derivative.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.interpolate import BSpline, PchipInterpolator
+from scipy.sparse.linalg import spsolve
+
+from hack_model.build.refine import Edges
+from hack_model.names import CERVICAL_JOINTS, SKELETON
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+
+    Array = np.ndarray
+
+# (z, y) of the lines above which the skin is rigid with the skull, below which it is fixed to the torso, in metres.
+_HEAD_LINE = ((-0.08, 0.004), (-0.01, -0.004), (0.015, -0.030), (0.045, -0.064), (0.075, -0.078), (0.12, -0.095))
+_TORSO_LINE = ((-0.09, -0.128), (-0.04, -0.146), (0.0, -0.156), (0.045, -0.170))
+_TORSO_HALF_WIDTH = 0.105
+
+
+def head_region(skin: Float[Array, "V 3"], inner: Bool[Array, " V"]) -> Bool[Array, " V"]:
+    """Vertices rigid with the skull: above the line from occiput over ear lobe and jaw to chin, and all inner skin."""
+    z, y = np.array(_HEAD_LINE).T
+    return (skin[:, 1] > np.interp(skin[:, 2], z, y)) | inner
+
+
+def torso_region(skin: Float[Array, "V 3"]) -> Bool[Array, " V"]:
+    """Vertices fixed to the torso: shoulders, upper back, chest below the notch."""
+    z, y = np.array(_TORSO_LINE).T
+    low = skin[:, 1] < np.interp(skin[:, 2], z, y)
+    return low | ((np.abs(skin[:, 0]) > _TORSO_HALF_WIDTH) & (skin[:, 1] < -0.1))
+
+
+def neck_field(
+    skin: Float[Array, "V 3"], faces: Int[Array, "F 4"], head: Bool[Array, " V"], torso: Bool[Array, " V"]
+) -> Float[Array, " V"]:
+    """Harmonic field: 0 on the torso, 1 on the head, smooth between."""
+    edges = Edges.of(faces).vertices
+    stiffness = 1 / np.linalg.norm(skin[edges[:, 0]] - skin[edges[:, 1]], axis=1)
+    count = len(skin)
+    both = np.concatenate([edges, edges[:, ::-1]])
+    graph = sp.csr_matrix((np.tile(stiffness, 2), (both[:, 0], both[:, 1])), (count, count))
+    laplacian = sp.diags(np.asarray(graph.sum(axis=1)).ravel()) - graph
+    field = head.astype(float)
+    free = np.flatnonzero(~(head | torso))
+    fixed = np.flatnonzero(head | torso)
+    field[free] = spsolve(laplacian[free][:, free].tocsc(), -laplacian[free][:, fixed] @ field[fixed])
+    return np.clip(field, 0, 1)
+
+
+def spine_weights(
+    skin: Float[Array, "V 3"], field: Float[Array, " V"], joints: Float[Array, "8 3"]
+) -> Float[Array, "V 11"]:
+    """Weights over the skeleton from the field: at the level of a vertebra its own joint has the most."""
+    knots = len(CERVICAL_JOINTS) + 1
+    place = _levels(skin, field, joints)(field)
+    spline_knots = np.concatenate([np.zeros(3), np.linspace(0, 1, knots - 2), np.ones(3)])
+    basis = BSpline.design_matrix(np.clip(place, 0, 1), spline_knots, 3).toarray()
+    weights = np.zeros((len(skin), len(SKELETON)))
+    weights[:, :knots] = basis
+    weights[weights < 1e-4] = 0
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _levels(skin: np.ndarray, field: np.ndarray, joints: np.ndarray) -> PchipInterpolator:
+    """Monotone map from the field to the splines' parameter that puts each joint's spline at its vertebra's level.
+
+    A joint's vertebra lies between it and the next joint; its level is the field's mean on the skin beside it.
+    """
+    knots = len(CERVICAL_JOINTS) + 1
+    spline_knots = np.concatenate([np.zeros(3), np.linspace(0, 1, knots - 2), np.ones(3)])
+    centre = np.array([spline_knots[index + 1 : index + 4].mean() for index in range(knots)])
+    middle = 0.5 * (joints[:-1, 1] + joints[1:, 1])
+    between = (field > 0.02) & (field < 0.98)
+    value = []
+    for height in middle:
+        near = np.exp(-0.5 * ((skin[between, 1] - height) / 0.006) ** 2)
+        value.append(float((near * field[between]).sum() / near.sum()))
+    inner = np.maximum.accumulate(np.clip(value, 0.02, 0.98) + np.arange(len(value)) * 1e-4)
+    return PchipInterpolator(np.concatenate([[0], inner, [1]]), np.concatenate([[0], centre[1:-1], [1]]))
