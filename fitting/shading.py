@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
+from scipy.sparse import csr_array
 
 from hack_model.asset import split_quads
 
@@ -66,11 +67,16 @@ def interpolate(
     barycentric: Float[Array, "n 3"],
 ) -> Float[Array, "n C"]:
     """Vertex values at points given by triangle and barycentric weights."""
-    corners = triangles[face]
-    result = values[corners[:, 0]] * barycentric[:, 0:1]
-    result += values[corners[:, 1]] * barycentric[:, 1:2]
-    result += values[corners[:, 2]] * barycentric[:, 2:3]
-    return result
+    return interpolation(triangles, face, barycentric, len(values)) @ np.asarray(values, np.float32)
+
+
+def interpolation(
+    triangles: Int[Array, "N 3"], face: Int[Array, " n"], barycentric: Float[Array, "n 3"], vertices: int
+) -> csr_array:
+    """The sparse matrix (n, V) that takes vertex values to points given by triangle and barycentric weights."""
+    starts = np.arange(0, 3 * len(face) + 1, 3, dtype=np.int32)
+    corners = np.asarray(triangles, np.int32)[face]
+    return csr_array((barycentric.reshape(-1), corners.reshape(-1), starts), shape=(len(face), vertices))
 
 
 def sample(image: Shaped[Array, "H W C"], x: Float[Array, " n"], y: Float[Array, " n"]) -> Float[Array, "n C"]:
@@ -132,6 +138,12 @@ def to_srgb(linear: Float[Array, "*n"]) -> UInt8[Array, "*n"]:
     table = np.where(table <= 0.0031308, table * 12.92, 1.055 * table ** (1 / 2.4) - 0.055)
     index = np.clip(linear * steps + 0.5, 0, steps).astype(np.uint16)
     return np.rint(table * 255).astype(np.uint8)[index]
+
+
+def smoothstep(values: Float[Array, "*n"], start: float, end: float) -> Float[Array, "*n"]:
+    """0 before ``start``, 1 after ``end``, smooth between; falling where ``end`` < ``start``."""
+    ramp = np.clip((values - start) / (end - start), 0, 1)
+    return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
 
 
 def covered(raster: Raster) -> tuple[Int[Array, " n"], Int[Array, " n"], Float[Array, "n 3"]]:

@@ -1,0 +1,200 @@
+"""What a photo tells of the surface: its colours, and how far each may be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from fitting import shading
+from fitting.complexion import skin_and_hair
+from fitting.raster import Renderer, project
+from hack_model.errors import ParameterError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped, UInt8
+
+    from fitting.camera import Camera
+    from hack_model.asset import ModelAsset
+
+    Array = np.ndarray
+
+_HEAD_HEIGHT = 640  # pixels of the model in the maps that tell what is visible
+_MAX_COLOUR_HEIGHT = 1500  # pixels of the model in the picture colours are read from; a map of 1024 holds no more
+_DEPTH_SLACK = 0.0015  # metres by which a surface may miss its own depth
+_DEPTH_JUMP = 0.008  # metres between neighbouring pixels that make an occluding edge
+_GRAZING, _FACING = 0.12, 0.50  # cosines of the viewing angle between which a photo becomes trustworthy
+_OUTLINE = 0.016  # of the model's height in the picture: how wrong its outline may be
+_FOLD = 0.004  # the same for edges inside the face
+_BROW_MARGIN = 0.012  # metres above the brows that belong to the face
+_CHEEK_MARGIN = 0.015  # metres inside the jaw's line that do not, as hair hangs there
+_FACE_MARGIN = 0.015  # metres of the face's soft border
+
+
+@dataclass(frozen=True)
+class View:
+    """A photo with the model before it, cut to the model's rectangle (``corner`` and ``extent`` in pixels).
+
+    ``colours`` are linear; ``depth`` and ``trust`` are of a scale of their own. ``hairy`` (V,) tells where on the model
+    the photo's hair may grow; zero everywhere when it shows none. ``skin_colour`` and ``hair_colour`` are medians.
+    """
+
+    camera: Camera
+    corner: tuple[int, int]
+    extent: tuple[int, int]
+    colours: Float[Array, "H W 3"]
+    depth: Float[Array, "h w"]
+    trust: Float[Array, "h w"]
+    skin_colour: Float[Array, "3"]
+    hair_colour: Float[Array, "3"]
+    hairy: Float[Array, " V"]
+
+    @classmethod
+    def of(
+        cls,
+        asset: ModelAsset,
+        placed: Float[Array, "V 3"],
+        normals: Float[Array, "V 3"],
+        camera: Camera,
+        photo: UInt8[Array, "H W 3"],
+        draw: Renderer,
+    ) -> View:
+        """Draws the model over the photo and judges every pixel of it."""
+        left, top, right, bottom = _rectangle(placed, camera)
+        cut = photo[top:bottom, left:right]
+        tall = np.ptp(camera.project(placed)[:, 1])
+        small = _resized(cut, _HEAD_HEIGHT / tall)
+        height, width = small.shape[:2]
+        scale = np.array([width / (right - left), height / (bottom - top)])
+        points = project(camera, placed)
+        points[:, :2] = (points[:, :2] - points[:, 2:] * [left, top]) * scale
+        surface = shading.Surface.of(asset)
+        lashes = asset.material_names.index("lashes") if "lashes" in asset.material_names else -1
+        solid = surface.material != lashes  # they hide the lids from the depth test, not from the photo
+        triangles, textured = surface.triangles[solid], surface.textured[solid]
+        raster = draw.rasterize(points, triangles, width, height)
+
+        pixels, face, weights = shading.covered(raster)
+        facing = -(normals * placed).sum(axis=1, keepdims=True) / np.linalg.norm(placed, axis=1, keepdims=True)
+        scalp = _region(asset, "scalp")
+        attributes = np.concatenate([face_weight(asset)[:, None], scalp[:, None], facing], axis=1, dtype=np.float32)
+        maps = np.zeros((height * width, 4), np.float32)
+        maps[pixels, :3] = shading.interpolate(attributes, triangles, face, weights)
+        maps[pixels, 3] = textured[face]
+        inside, scalpness, towards, skinned = np.moveaxis(maps.reshape(height, width, 4), -1, 0)
+
+        margin = _OUTLINE * _HEAD_HEIGHT
+        outline, folds = _edges(raster.depth, inside)
+        outline, folds = _distance(outline), _distance(folds | (skinned < 0.5))
+        good = (skinned > 0.5) & (towards > 0.6)
+        if (good & (inside > 0.9)).sum() < 100:
+            raise ParameterError("the model's face is not in the picture; check the fit's camera and placement")
+        skin, hair = skin_and_hair(
+            small, good & (inside > 0.9), good & (scalpness > 0.8) & (outline > 3 * margin), _HEAD_HEIGHT / 200
+        )
+        haired = (scalpness > 0.5) & (hair > 0.9) & (skin < 0.1)
+        hairy = haired.sum() > 50
+        skin_colour = _median_colour(small[good & (inside > 0.9) & (skin > 0.5)])
+        accepted = np.maximum(np.maximum(inside, skin), hair * np.clip(2 * scalpness, 0, 1))
+        fold = _FOLD * _HEAD_HEIGHT
+        trust = accepted * shading.smoothstep(outline, margin / 4, margin) * shading.smoothstep(folds, fold / 4, fold)
+        colours = shading.to_linear(_resized(cut, min(1.0, _MAX_COLOUR_HEIGHT / tall)))
+        return cls(
+            camera,
+            (left, top),
+            (right - left, bottom - top),
+            colours,
+            raster.depth,
+            trust,
+            skin_colour,
+            _median_colour(small[haired]) if hairy else skin_colour,
+            scalp * hairy,
+        )
+
+    def look(self, points: Float[Array, "n 3"], normals: Float[Array, "n 3"]) -> tuple[Array, Array]:
+        """The colours (n, 3), linear, the photo shows of surface points, and the trust (n,) in [0, 1] they deserve."""
+        distance = np.linalg.norm(points, axis=1) * np.linalg.norm(normals, axis=1)
+        facing = -(points * normals).sum(axis=1) / np.maximum(distance, np.float32(1e-9))
+        chosen = np.flatnonzero((facing > _GRAZING) & (points[:, 2] < 0))
+        facing, depth = facing[chosen], -points[chosen, 2]
+        x, y = ((self.camera.project(points[chosen]) - self.corner) / self.extent).T.astype(np.float32)
+        height, width = self.depth.shape
+        column, row = np.floor(x * width).astype(int), np.floor(y * height).astype(int)
+        within = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        nearest = self.depth[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+        slope = np.sqrt(1 / np.square(facing) - 1) * depth * self.extent[1] / (self.camera.focal * height)
+        visible = within & (depth <= nearest + _DEPTH_SLACK + 1.5 * slope)
+        trust = shading.sample(self.trust, x * width, y * height)[:, 0]
+        trust *= shading.smoothstep(facing, _GRAZING, _FACING) * visible
+        colours, confidence = np.zeros((len(points), 3), np.float32), np.zeros(len(points), np.float32)
+        confidence[chosen] = trust
+        used = trust > 0
+        height, width = self.colours.shape[:2]
+        colours[chosen[used]] = shading.sample(self.colours, x[used] * width, y[used] * height)
+        return colours, confidence
+
+
+def face_weight(asset: ModelAsset) -> Float[Array, " V"]:
+    """How far each vertex belongs to the face between the jaw's line and the brows, in [0, 1], softly."""
+    template = asset.template
+    landmarks = (template[asset.landmarks68_vertices] * asset.landmarks68_weights[..., None]).sum(axis=1)
+    jaw = landmarks[:17] - np.sign(landmarks[:17]) * [_CHEEK_MARGIN, 0, 0]
+    outline = np.concatenate([jaw, landmarks[26:16:-1] + np.array([0, _BROW_MARGIN, 0])])
+    low, high = outline[:, :2].min(axis=0), outline[:, :2].max(axis=0)
+    per_metre = 1000.0
+    mask = np.zeros(np.ceil((high - low)[::-1] * per_metre).astype(int) + 3, np.uint8)
+    cv2.fillPoly(mask, [np.rint((outline[:, :2] - low) * per_metre + 1).astype(np.int32)], (1,))
+    inset = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
+    x, y = ((template[:, :2] - low) * per_metre + 1).T.astype(np.float32)
+    inset = cv2.remap(inset, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[0]
+    ahead = template[:, 2] > landmarks[:17, 2].min() - _FACE_MARGIN
+    return shading.smoothstep(inset, 0, _FACE_MARGIN * per_metre) * ahead
+
+
+def _rectangle(placed: Float[Array, "V 3"], camera: Camera) -> tuple[int, int, int, int]:
+    """The part of the picture (left, top, right, bottom; pixels) that holds the model."""
+    if (placed[:, 2] >= 0).any():
+        raise ParameterError("part of the model lies behind the camera; check the fit's placement")
+    pixels = camera.project(placed)
+    left, top = np.clip(np.floor(pixels.min(axis=0)).astype(int) - 2, 0, None)
+    right, bottom = np.clip(np.ceil(pixels.max(axis=0)).astype(int) + 2, None, [camera.width, camera.height])
+    if right - left < 16 or bottom - top < 16:
+        raise ParameterError("the model is not in the picture; check the fit's camera and placement")
+    return int(left), int(top), int(right), int(bottom)
+
+
+def _median_colour(pixels: UInt8[Array, "n 3"]) -> Float[Array, "3"]:
+    """Linear values of the median pixel."""
+    return shading.to_linear(np.median(pixels, axis=0))
+
+
+def _resized(image: UInt8[Array, "H W 3"], scale: float) -> UInt8[Array, "h w 3"]:
+    size = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)
+    if size == image.shape[1::-1]:
+        return image
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+
+
+def _edges(depth: Float[Array, "h w"], inside: Float[Array, "h w"]) -> tuple[Array, Array]:
+    """Pixels at the outline (jumps of depth outside the face, the picture's border), and at folds of the face."""
+    square = np.ones((3, 3), np.uint8)
+    finite = np.where(np.isfinite(depth), depth, np.float32(1e3))
+    jump = cv2.dilate(finite, square) - cv2.erode(finite, square) > _DEPTH_JUMP
+    face = cv2.erode(np.ascontiguousarray(inside), square) > 0.5
+    outline = jump & ~face
+    outline[[0, -1]] = outline[:, [0, -1]] = True
+    return outline, jump & face
+
+
+def _distance(mask: Shaped[Array, "h w"]) -> Float[Array, "h w"]:
+    """Pixels to the nearest pixel of the mask."""
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
+
+
+def _region(asset: ModelAsset, name: str) -> Float[Array, " V"]:
+    """The named region's weights; zeros where the asset does not have it."""
+    if name not in asset.region_names:
+        return np.zeros(asset.vertex_count, np.float32)
+    return asset.region_weights[asset.region_names.index(name)]
