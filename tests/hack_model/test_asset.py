@@ -4,9 +4,10 @@ import io
 import pickle
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_truncated_files_are_refused(saved: Path, tmp_path: Path, fraction: floa
     content = saved.read_bytes()
     path = tmp_path / "cut.npz"
     path.write_bytes(content[: int(len(content) * fraction)])
-    with pytest.raises(AssetError, match="cut.npz"):
+    with pytest.raises(AssetError, match=r"cut\.npz"):
         ModelAsset.load(path)
 
 
@@ -107,10 +108,8 @@ def test_flipped_bytes_are_refused_or_harmless(saved: Path, tmp_path: Path, flip
         content[int(place * len(content))] = value
     path = tmp_path / "flipped.npz"
     path.write_bytes(content)
-    try:
+    with suppress(AssetError):  # any other error fails the test
         ModelAsset.load(path)
-    except AssetError as error:
-        assert "flipped.npz" in str(error)
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -239,8 +238,13 @@ def test_files_that_are_not_there_or_of_another_kind(tmp_path: Path) -> None:
     with pytest.raises(AssetError, match="no such file"):
         ModelAsset.load(tmp_path)
     (tmp_path / "text.npz").write_text("not an archive")
-    with pytest.raises(AssetError, match="not a readable .npz file"):
+    with pytest.raises(AssetError, match=r"not a readable \.npz file"):
         ModelAsset.load(tmp_path / "text.npz")
+
+
+def _write_half(stream: BinaryIO) -> None:
+    stream.write(b"half")
+    raise KeyboardInterrupt
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(asset: ModelAsset, tmp_path: Path) -> None:
@@ -248,9 +252,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(asset: ModelAsset, tmp
     before = path.read_bytes()
     with pytest.raises(ValueError, match="allow_pickle"):
         write_arrays(path, {"template": asset.template, "broken": np.array([object()])})
-    with pytest.raises(RuntimeError, match="interrupted"), atomic_file(path) as stream:
-        stream.write(b"half")
-        raise RuntimeError("interrupted")
+    with pytest.raises(KeyboardInterrupt), atomic_file(path) as stream:
+        _write_half(stream)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.npz"]
 
