@@ -1,0 +1,179 @@
+"""The expressions of hack-open: HACK's 55 and tongueOut, from MakeHuman's CC0 face units.
+
+The recipe of each is a table (``data/hack_open/expressions.csv``). What a sum of targets cannot give is done here:
+lids that meet and slide over the eyeball, jaws that move as rigid bodies, lips that stay before the teeth, left and
+right as exact mirror images.
+"""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hack_model.build import lids as lids_module
+from hack_model.build.lips import LipGuard
+from hack_model.errors import AssetError
+from hack_model.names import HACK_EXPRESSIONS
+from hack_model.resources import data_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float
+
+    from hack_model.build.head import Head
+    from hack_model.build.parts import Part
+
+    Array = np.ndarray
+
+NAMES = (*HACK_EXPRESSIONS, "tongueOut")
+JAW_UNITS = ("jawForward", "jawLeft", "jawOpen", "jawRight")
+_SPLIT = {"browInnerUp_L": 0.012, "cheekPuff_L": 0.014}
+"""Half the width in metres of the border between a left and a right half."""
+_MIRRORED = {"jawRight": "jawLeft", "mouthRight": "mouthLeft"}
+
+
+def build(head: Head, parts: Sequence[Part]) -> tuple[tuple[str, ...], Float[Array, "E V 3"]]:
+    """Names and displacements in metres at activation 1 of all parts' vertices, skin first, in the parts' order."""
+    return _Builder(head, parts).all()
+
+
+def read_recipes() -> dict[str, list[tuple[str, float, str]]]:
+    """Source, weight and side of every expression's components. Raises :class:`AssetError` for a damaged table."""
+    path = data_folder() / "hack_open" / "expressions.csv"
+    recipes: dict[str, list[tuple[str, float, str]]] = {}
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+        for row in csv.DictReader(lines):
+            recipes.setdefault(row["expression"], []).append((row["source"], float(row["weight"]), row["side"]))
+    except (OSError, KeyError, ValueError) as fault:
+        raise AssetError(f"{path}: the table of expressions cannot be read ({fault})") from fault
+    return recipes
+
+
+def rigid_motion(
+    before: Float[Array, "n 3"], after: Float[Array, "n 3"]
+) -> tuple[Float[Array, "3 3"], Float[Array, "3"]]:
+    """Rotation R and translation t that best carry ``before`` to ``after``: after ≈ before Rᵀ + t (Kabsch 1976)."""
+    centre, target = before.mean(axis=0), after.mean(axis=0)
+    left, _, right = np.linalg.svd((before - centre).T @ (after - target))
+    sign = np.diag([1.0, 1.0, float(np.sign(np.linalg.det(left @ right)))])
+    rotation = (left @ sign @ right).T
+    return rotation, target - centre @ rotation.T
+
+
+class _Builder:
+    def __init__(self, head: Head, parts: Sequence[Part]) -> None:
+        self.head, self.parts = head, list(parts)
+        self.index = {part.name: place for place, part in enumerate(parts)}
+        self.starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
+        self.lids = {side: lids_module.find_lids(head, side) for side in ("left", "right")}
+        self.fields = {side: lids_module.ring_field(head, self.lids[side]) for side in ("left", "right")}
+        self.recipes = read_recipes()
+        self.guard = LipGuard(head, [self.part("teeth_upper"), self.part("teeth_lower")])
+        self.skin_mirror = head.skin_mirror
+
+    def part(self, name: str) -> Part:
+        return self.parts[self.index[name]]
+
+    def all(self) -> tuple[tuple[str, ...], np.ndarray]:
+        basis = np.zeros((len(NAMES), self.starts[-1], 3), np.float32)
+        for row, name in enumerate(NAMES):
+            if name.endswith("_R") or name in _MIRRORED:
+                continue
+            skin, rest = self.make(name)
+            basis[row] = np.concatenate([skin, *rest])
+        for row, name in enumerate(NAMES):
+            twin = _MIRRORED.get(name, name[:-2] + "_L" if name.endswith("_R") else "")
+            if twin:
+                basis[row] = self.mirrored(basis[NAMES.index(twin)])
+        return NAMES, basis
+
+    def make(self, name: str) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Displacement of the skin, and of every other part."""
+        base = self.base_displacement(name)
+        skin = self.head.skin.embedding @ base
+        if not name.endswith("_L") and name not in ("jawLeft", "mouthLeft"):
+            skin = 0.5 * (skin + skin[self.skin_mirror] * [-1, 1, 1])
+        if name.startswith(("eye", "cheek", "brow")):
+            for side in ("left", "right"):
+                skin = lids_module.keep_outside(self.head.skin.vertices, skin, self.lids[side].ball, self.fields[side])
+        others = [self.follow(part, name, base, skin) for part in self.parts[1:]]
+        if name.startswith(("mouth", "jaw", "cheekPuff", "noseSneer")) and name != "mouthClose":
+            arches = [others[self.index[part] - 1] for part in ("teeth_upper", "teeth_lower")]
+            skin = self.guard.guard(skin, arches)
+            if not name.endswith("_L") and name not in ("jawLeft", "mouthLeft"):
+                skin = 0.5 * (skin + skin[self.skin_mirror] * [-1, 1, 1])
+        return skin, others
+
+    def base_displacement(self, name: str) -> np.ndarray:
+        """The recipe's sum on the base mesh."""
+        if name not in self.recipes:
+            raise AssetError(f"the table of expressions has no row for {name}")
+        total = np.zeros_like(self.head.base)
+        for source, weight, side in self.recipes[name]:
+            unit = self.head.target(source).astype(np.float64)
+            if side == "left":
+                unit = unit * left_half(self.head.base[:, 0], _SPLIT[name])[:, None]
+            total += weight * unit
+        if name == "eyeBlink_L":
+            total = lids_module.blink(self.head, self.lids["left"], total)
+        return total
+
+    def follow(self, part: Part, name: str, base: np.ndarray, skin: np.ndarray) -> np.ndarray:
+        """Displacement of a part other than the skin."""
+        if part.name.startswith("eye_") or part.name == "teeth_upper":
+            return np.zeros_like(part.vertices)
+        if part.name in ("teeth_lower", "tongue") and name in JAW_UNITS:
+            rotation, translation = self.jaw_motion(name)
+            return part.vertices @ rotation.T + translation - part.vertices
+        if part.name == "tongue" and name == "tongueOut":
+            return part.embedding @ base
+        if part.name.startswith("lashes_"):
+            from hack_model.build.lashes import follow_lids
+
+            return follow_lids(self.head, part, skin)
+        return np.zeros_like(part.vertices)
+
+    def jaw_motion(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """The rigid motion of the lower jaw at activation 1, from that of MakeHuman's lower teeth."""
+        teeth = self.head.groups["helper-lower-teeth"]
+        before = self.head.base[teeth]
+        moved = before + self.base_displacement(name)[teeth]
+        return rigid_motion(before, moved)
+
+    def mirrored(self, displacement: np.ndarray) -> np.ndarray:
+        """The displacement of all vertices on the other side."""
+        if not hasattr(self, "mirror"):
+            from hack_model.build.head import mirror_of
+
+            vertices = np.concatenate([part.vertices for part in self.parts])
+            skin_end = self.starts[1]
+            others = mirror_by_part(self.parts)
+            self.mirror = np.concatenate([self.skin_mirror, others])
+            del vertices, skin_end, mirror_of
+        return displacement[self.mirror] * np.array([-1, 1, 1], np.float32)
+
+
+def mirror_by_part(parts: Sequence[Part]) -> np.ndarray:
+    """Index of each vertex's mirror image among all parts but the skin, as places in the whole mesh."""
+    from scipy.spatial import cKDTree
+
+    starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
+    names = [part.name for part in parts]
+    swap = {"left": "right", "right": "left"}
+    found = []
+    for part in parts[1:]:
+        stem, _, side = part.name.rpartition("_")
+        twin = names.index(f"{stem}_{swap[side]}" if side in swap else part.name)
+        _, index = cKDTree(parts[twin].vertices).query(part.vertices * [-1, 1, 1])
+        found.append(starts[twin] + index)
+    return np.concatenate(found)
+
+
+def left_half(x: Float[Array, " n"], border: float) -> Float[Array, " n"]:
+    """1 on the subject's left, 0 on the right, a smooth step of ``border`` metres to each side between."""
+    share = np.clip((x + border) / (2 * border), 0, 1)
+    return share * share * (3 - 2 * share)

@@ -1,0 +1,168 @@
+"""The lips: closed at rest, and kept before the teeth in every expression."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.interpolate import griddata
+from scipy.ndimage import maximum_filter
+
+from hack_model.build.dentition import mouth_place
+from hack_model.build.refine import Edges
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+
+    from hack_model.build.head import Head
+    from hack_model.build.parts import Part
+
+    Array = np.ndarray
+
+_REACH = 0.006
+"""Height above and below the line of the lips within which the lips close, metres."""
+_CLEARANCE = 0.0005
+"""Distance the inside of lips and cheeks keeps from teeth and gums."""
+_STEP = 0.0006
+"""Spacing of the height field over the teeth."""
+
+
+def lower_lip(head: Head) -> Bool[Array, " N"]:
+    """Base vertices that go with the lower jaw: jawOpen moves them by more than half of its greatest movement."""
+    moved = np.linalg.norm(head.target("faceunits/jawOpen"), axis=1)
+    return moved > 0.5 * moved.max()
+
+
+def close_lips(head: Head) -> Head:
+    """The head with its lips touching; MakeHuman's leave a slit of half a millimetre to one."""
+    for _ in range(4):
+        head = _close_step(head)
+    return head
+
+
+def _close_step(head: Head) -> Head:
+    line, wall = mouth_place(head)
+    lower_base = lower_lip(head)
+    skin = head.skin.vertices
+    lower = head.skin.embedding @ lower_base.astype(float) > 0.5
+    near = (np.abs(skin[:, 1] - line) < _REACH) & (skin[:, 2] > wall - 0.012) & (np.abs(skin[:, 0]) < 0.03)
+    bins = np.linspace(-0.021, 0.021, 15)
+    half = (bins[1] - bins[0]) / 2
+    tops, bottoms = [], []
+    for middle in bins:
+        column = near & (np.abs(skin[:, 0] - middle) < half)
+        top, bottom = skin[column & ~lower, 1], skin[column & lower, 1]
+        tops.append(top.min() if top.size else np.nan)
+        bottoms.append(bottom.max() if bottom.size else np.nan)
+    gap = np.array(tops) - np.array(bottoms)
+    middle = (np.array(tops) + np.array(bottoms)) / 2
+    good = np.isfinite(gap) & (np.abs(gap) < 0.002)
+    x = head.base[:, 0]
+    opening = np.interp(np.abs(x), np.abs(bins[good][bins[good] >= 0]), gap[good][bins[good] >= 0], right=0.0)
+    centre = np.interp(np.abs(x), np.abs(bins[good][bins[good] >= 0]), middle[good][bins[good] >= 0])
+    used = np.zeros(len(x), bool)
+    used[head.skin_control] = True
+    near_base = used & (np.abs(x) < 0.024) & (head.base[:, 2] > wall - 0.012)
+    weight = np.where(near_base, np.exp(-(((head.base[:, 1] - centre) / (0.5 * _REACH)) ** 2)), 0.0)
+    side = np.where(lower_base, 0.5, -0.5)
+    base = head.base.copy()
+    base[:, 1] += side * weight * np.clip(opening, 0, 0.001)
+    return dataclasses.replace(
+        head, base=base, skin=dataclasses.replace(head.skin, vertices=head.skin.embedding @ base)
+    )
+
+
+@dataclass(frozen=True)
+class TeethShield:
+    """Outermost radius of teeth and gums over (angle, height) around a vertical axis in the middle of the mouth."""
+
+    axis: Float[Array, "2"]
+    angles: Float[Array, " A"]
+    heights: Float[Array, " B"]
+    radius: Float[Array, "A B"]
+
+    @classmethod
+    def of(cls, vertices: Float[Array, "n 3"]) -> TeethShield:
+        """The shield of one arch's vertices."""
+        axis = np.array([0.0, vertices[:, 2].min() + 0.018])
+        angle, radius = _polar(vertices, axis)
+        front = np.abs(angle) < 1.75
+        angles = np.arange(-1.7, 1.7, _STEP / 0.04)
+        heights = np.arange(vertices[:, 1].min(), vertices[:, 1].max() + _STEP, _STEP)
+        grid = np.full((len(angles), len(heights)), 0.0)
+        column = np.clip(np.searchsorted(angles, angle[front]), 0, len(angles) - 1)
+        row = np.clip(np.searchsorted(heights, vertices[front, 1]), 0, len(heights) - 1)
+        np.maximum.at(grid, (column, row), radius[front])
+        known = np.argwhere(grid > 0)
+        outer = known[grid[tuple(known.T)] > maximum_filter(grid, (5, 5))[tuple(known.T)] - 0.0015]
+        filled = griddata(outer, grid[tuple(outer.T)], tuple(np.indices(grid.shape)), method="linear", fill_value=0.0)
+        return cls(axis, angles, heights, filled)
+
+    def depth(self, points: Float[Array, "n 3"]) -> Float[Array, " n"]:
+        """How far points lie inside the shield, metres; 0 outside."""
+        angle, radius = _polar(points, self.axis)
+        column = np.clip(
+            ((angle - self.angles[0]) / (self.angles[1] - self.angles[0])).round(), 0, len(self.angles) - 1
+        )
+        row = ((points[:, 1] - self.heights[0]) / _STEP).round()
+        inside = (row >= 0) & (row < len(self.heights)) & (np.abs(angle) < 1.65)
+        wanted = self.radius[column.astype(int), np.clip(row, 0, len(self.heights) - 1).astype(int)]
+        return np.where(inside & (wanted > 0), np.clip(wanted - radius, 0, None), 0.0)
+
+
+def _polar(points: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    offset = points[:, [0, 2]] - axis
+    return np.arctan2(offset[:, 0], offset[:, 1]), np.hypot(offset[:, 0], offset[:, 1])
+
+
+class LipGuard:
+    """Pushes lips and cheeks out where an expression would let teeth come through them."""
+
+    def __init__(self, head: Head, teeth: list[Part]) -> None:
+        self.rest = head.skin.vertices
+        self.teeth = teeth
+        shields = [TeethShield.of(part.vertices) for part in teeth]
+        line, wall = mouth_place(head)
+        low = min(part.vertices[:, 1].min() for part in teeth) - 0.03
+        high = max(part.vertices[:, 1].max() for part in teeth) + 0.004
+        box = (self.rest[:, 1] > low) & (self.rest[:, 1] < high) & (np.abs(self.rest[:, 0]) < 0.05)
+        self.axis = shields[0].axis
+        angle, radius = _polar(self.rest, self.axis)
+        self.near = box & (np.abs(angle) < 1.6) & (radius > 0.02)
+        self.before = np.maximum(*[shield.depth(self.rest) for shield in shields])
+        edges = Edges.of(head.skin.faces).vertices
+        count = len(self.rest)
+        links = sp.csr_matrix(
+            (np.ones(2 * len(edges)), (edges.T.reshape(-1), edges[:, ::-1].T.reshape(-1))), (count,) * 2
+        )
+        self.average = sp.diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)) @ links
+        self.line = line
+
+    def guard(
+        self, delta: Float[Array, "V 3"], moves: list[Float[Array, "n 3"]], *, rounds: int = 4
+    ) -> Float[Array, "V 3"]:
+        """The displacement with what pokes through pushed out; ``moves`` displaces each arch's vertices."""
+        shields = [TeethShield.of(part.vertices + move) for part, move in zip(self.teeth, moves, strict=True)]
+        delta = delta.copy()
+        for _ in range(rounds):
+            place = self.rest + delta
+            depth = np.maximum(*[shield.depth(place - self._inward(place)) for shield in shields])
+            push = np.where(self.near, np.clip(depth - self.before, 0, 0.006), 0.0)
+            if push.max() < 1e-4:
+                break
+            spread = push
+            for _ in range(3):
+                spread = np.maximum(push, self.average @ spread)
+            spread = 0.5 * spread + 0.5 * (self.average @ spread)
+            offset = place - np.array([self.axis[0], 0, self.axis[1]])
+            offset[:, 1] = 0
+            delta += spread[:, None] * offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9)
+        return delta
+
+    def _inward(self, place: np.ndarray) -> np.ndarray:
+        offset = place - np.array([self.axis[0], 0, self.axis[1]])
+        offset[:, 1] = 0
+        return _CLEARANCE * offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9)
