@@ -62,7 +62,7 @@ class View:
         draw: Renderer,
     ) -> View:
         """Draws the model over the photo and judges every pixel of it."""
-        left, top, right, bottom = _rectangle(placed, camera)
+        left, top, right, bottom = head_rectangle(placed, camera)
         cut = photo[top:bottom, left:right]
         tall = np.ptp(camera.project(placed)[:, 1])
         small = _resized(cut, _HEAD_HEIGHT / tall)
@@ -153,7 +153,7 @@ def face_weight(asset: ModelAsset) -> Float[Array, " V"]:
     return shading.smoothstep(inset, 0, _FACE_MARGIN * per_metre) * ahead
 
 
-def _rectangle(placed: Float[Array, "V 3"], camera: Camera) -> tuple[int, int, int, int]:
+def head_rectangle(placed: Float[Array, "V 3"], camera: Camera) -> tuple[int, int, int, int]:
     """The part of the picture (left, top, right, bottom; pixels) that holds the model."""
     if (placed[:, 2] >= 0).any():
         raise ParameterError("part of the model lies behind the camera; check the fit's placement")
