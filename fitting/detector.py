@@ -30,9 +30,6 @@ MODEL_URL = (
 )
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 
-IRIS_RIGHT, IRIS_LEFT = slice(468, 473), slice(473, 478)
-"""Centre and four edge points of the subject's right and left iris."""
-
 _DETECTION_SIDE = 1280
 _CROP_SIDES_PER_FACE = 2.0
 _TILE_LEVELS = ((2, 0.6), (3, 0.42), (5, 0.27), (9, 0.15))

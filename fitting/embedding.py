@@ -9,8 +9,6 @@ the upper lip from the lower and lids from eyeballs. With photographs, the fits 
 from __future__ import annotations
 
 import argparse
-import csv
-import hashlib
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,10 +20,11 @@ import numpy as np
 from fitting.camera import Camera
 from fitting.detector import FaceDetector, choose_face
 from fitting.points import POINT_COUNT, points
-from hack_model.arrayfile import atomic_file
 from hack_model.asset import ModelAsset
-from hack_model.errors import AssetError, HackError
+from hack_model.errors import HackError
+from hack_model.landmark_table import write_landmark_table
 from hack_model.model import HACK
+from hack_model.names import CERVICAL_JOINTS
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int, UInt8
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 _SIDE, _DISTANCE, _FOCAL = 512, 1.1, 1900.0
 _ROBUST = 0.01  # share of the outer-eye-corner distance beyond which a detection loses its pull
 _MIN_VISIBLE = 0.08  # share of the heads in which a vertex must be seen to carry a point
-_OFTEN_OPEN = ("jawOpen", "eyeBlink_L", "eyeBlink_R", "mouthSmile_L", "mouthSmile_R")
+_OFTEN = (("jawOpen",), ("eyeBlink_L", "eyeBlink_R"), ("mouthSmile_L", "mouthSmile_R"))
 
 
 @dataclass(frozen=True)
@@ -76,11 +75,14 @@ def locate(asset: ModelAsset, sightings: Sequence[Sighting]) -> Embedding:
     vertices, weights = np.zeros((POINT_COUNT, 3), np.int32), np.zeros((POINT_COUNT, 3))
     error = np.zeros(POINT_COUNT)
     emphasis = np.array([sighting.weight for sighting in sightings])
+    stacked = {
+        part: np.stack([sighting.vertices[chosen] for sighting in sightings]) for part, chosen in allowed.items()
+    }
     on_eyeballs = set(points().of_group("iris").tolist())
     for point in range(POINT_COUNT):
         candidates = allowed["eyes" if point in on_eyeballs else "skin"]
-        seen = np.stack([sighting.points[point] for sighting in sightings])
-        projected = np.stack([sighting.vertices[candidates] for sighting in sightings])
+        seen = np.stack([sighting.points[point] for sighting in sightings]).astype(np.float32)
+        projected = stacked["eyes" if point in on_eyeballs else "skin"]
         triangles = _nearby_triangles(asset, candidates, projected, seen, emphasis)
         vertices[point], weights[point], error[point] = _best_place(triangles, sightings, seen, emphasis)
     return Embedding(vertices, weights, error)
@@ -91,51 +93,19 @@ def with_embedding(asset: ModelAsset, embedding: Embedding) -> ModelAsset:
     return replace(asset, landmarks478_vertices=embedding.vertices, landmarks478_weights=embedding.weights)
 
 
-def topology_digest(asset: ModelAsset) -> str:
-    """Identifies the mesh an embedding belongs to: its faces, whatever the vertices' places."""
-    return hashlib.sha256(np.ascontiguousarray(asset.faces, "<i4").tobytes()).hexdigest()[:16]
-
-
-def write_embedding(path: Path, asset: ModelAsset, embedding: Embedding) -> None:
-    """Writes the table that the builder of the model reads."""
-    with atomic_file(path) as stream:
-        lines = [
-            "# MediaPipe's 478 face points on the model: three vertices and their weights, made by fitting.embedding.",
-            f"# faces: {topology_digest(asset)}",
-            "point,vertex_0,vertex_1,vertex_2,weight_0,weight_1,weight_2",
-        ]
-        for point in range(POINT_COUNT):
-            numbers = [*map(str, embedding.vertices[point]), *(f"{value:.5f}" for value in embedding.weights[point])]
-            lines.append(f"{point},{','.join(numbers)}")
-        stream.write(("\n".join(lines) + "\n").encode())
-
-
-def read_embedding(path: Path, asset: ModelAsset) -> ModelAsset:
-    """The asset with the points of a table. Raises :class:`AssetError` when the table is of another mesh."""
-    text = path.read_text(encoding="utf-8")
-    if f"# faces: {topology_digest(asset)}" not in text:
-        raise AssetError(f"{path}: belongs to another mesh than model {asset.name}; run `python -m fitting.embedding`")
-    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
-    vertices = np.array([[int(row[f"vertex_{k}"]) for k in range(3)] for row in rows])
-    weights = np.array([[float(row[f"weight_{k}"]) for k in range(3)] for row in rows])
-    return replace(
-        asset, landmarks478_vertices=vertices, landmarks478_weights=weights / weights.sum(axis=1, keepdims=True)
-    )
-
-
 def _random_head(model: HACK, random: np.random.Generator) -> tuple[Float[Array, "V 3"], Camera]:
     """Vertices before the camera: any identity, mild expressions, small turns."""
     names = list(model.asset.expression_names)
     expression = np.zeros(len(names))
     for index in random.choice(len(names), 4, replace=False):
-        expression[index] = random.uniform(0, 0.5)
-    for name in _OFTEN_OPEN:
-        if name in names and random.uniform() < 0.3:
-            expression[names.index(name)] = random.uniform(0.2, 0.9)
+        expression[index] = random.uniform(0, 0.4)
+    for group in _OFTEN:
+        if random.uniform() < 0.3:
+            expression[[names.index(name) for name in group if name in names]] = random.uniform(0.2, 0.8)
     turn = np.radians(random.normal(size=3) * [8, 14, 5])
     shape = random.normal(size=len(model.asset.shape_basis)) * 0.7
     vertices = model(shape=shape, expression=expression, global_rotation=turn).vertices
-    middle = model.asset.template[model.asset.landmarks68_vertices[:, 0]].mean(axis=0)
+    middle = np.asarray(model.joint_template)[len(CERVICAL_JOINTS) :].mean(axis=0) - [0, 0.03, 0]  # below the eyes
     place = np.append(random.uniform(-0.03, 0.03, 2), -_DISTANCE) - middle
     return np.asarray(vertices) + place, Camera.centred(_FOCAL, _SIDE, _SIDE)
 
@@ -207,11 +177,11 @@ def _nearby_triangles(
     asset: ModelAsset, candidates: np.ndarray, projected: np.ndarray, seen: np.ndarray, emphasis: np.ndarray
 ) -> Int[Array, "n 3"]:
     """Triangles among the candidates at the few vertices that come nearest to a point's detections."""
-    sample = slice(None, None, max(len(seen) // 60, 1))
-    rough = np.linalg.norm(projected[sample] - seen[sample, None], axis=2)
-    near = np.argsort(np.median(rough, axis=0))[:150]
-    miss = (np.linalg.norm(projected[:, near] - seen[:, None], axis=2) / _ROBUST) ** 2
-    best = candidates[near[np.argsort(emphasis @ np.log1p(miss))[:6]]]
+    sample = slice(None, None, max(len(seen) // 20, 1))
+    rough = ((projected[sample] - seen[sample, None]) ** 2).sum(axis=2)
+    near = np.argsort(np.median(rough, axis=0))[:100]
+    miss = ((projected[:, near] - seen[:, None]) ** 2).sum(axis=2) / _ROBUST**2
+    best = candidates[near[np.argsort(emphasis @ np.log1p(miss))[:5]]]
     allowed = np.zeros(asset.vertex_count, bool)
     allowed[candidates] = True
     triangles = asset.triangles
@@ -278,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 from fitting.embedding_photos import refined
 
                 embedding = refined(asset, embedding, sightings, options.photos, detector)
-        write_embedding(options.output, asset, embedding)
+        write_landmark_table(options.output, asset, embedding.vertices, embedding.weights)
     except HackError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

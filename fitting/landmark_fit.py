@@ -31,6 +31,7 @@ class FitSettings:
 
     Landmark spreads are shares of the outer-eye-corner distance. They are far wider than the detector's noise because
     the errors of neighbouring points go together: 478 points tell as much as some thirty independent ones would.
+    ``squint`` (radians) is how far the two eyes' directions may differ; ``relief`` and ``opening`` are shares, too.
     """
 
     landmark: float = 0.02
@@ -46,6 +47,7 @@ class FitSettings:
     expression: float = 0.12
     unscored_expression: float = 0.05
     gaze: float = 0.25
+    squint: float = 0.04
     torso: float = 0.03
     neck: float = 0.5
     iterations: int = 20
@@ -150,6 +152,7 @@ class _Problem:
         self.relief = observation.relief - observation.relief.mean()
         self.lower, self.upper = self._bounds()
         self.prior_mean, self.prior_weight = self._prior()
+        self.together = np.kron([[1.0, -1.0], [-1.0, 1.0]], np.eye(2)) / self.settings.squint**2  # of the gaze's 4
 
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
         layout, model = self.model.layout, self.model
@@ -198,7 +201,8 @@ class _Problem:
         placed = self.model.points(x)
         if placed[:, 2].max() > -1e-3:
             return np.inf
-        total = 0.5 * float(self.prior_weight @ (x - self.prior_mean) ** 2)
+        gaze = x[self.model.layout.gaze]
+        total = 0.5 * float(self.prior_weight @ (x - self.prior_mean) ** 2 + gaze @ self.together @ gaze)
         for squared in self._squared(self.residuals(placed)):
             total += 0.5 * self.settings.robust**2 * float(np.log1p(squared / self.settings.robust**2).sum())
         return total
@@ -235,32 +239,32 @@ class _Problem:
         )  # fmt: skip
         matrix = rows.T @ rows
         matrix[np.diag_indices(size)] += self.prior_weight
-        return rows.T @ values + self.prior_weight * (x - self.prior_mean), matrix
+        gradient = rows.T @ values + self.prior_weight * (x - self.prior_mean)
+        gaze = self.model.layout.gaze
+        matrix[gaze, gaze] += self.together
+        gradient[gaze] += self.together @ x[gaze]
+        return gradient, matrix
 
     def solve(self, x: np.ndarray) -> LandmarkFit:
         """Levenberg-Marquardt on the parameters that are free at their bounds, the step clipped to the bounds."""
-        cost, damping, converged, used = self.cost(x), 1e-3, False, 0
-        for used in range(1, self.settings.iterations + 1):
+        cost, damping, iterations = self.cost(x), 1e-3, 0
+        converged = False
+        while not converged and iterations < self.settings.iterations:
+            iterations += 1
             gradient, matrix = self.normal_equations(x)
             free = ~(((x <= self.lower) & (gradient > 0)) | ((x >= self.upper) & (gradient < 0)))
-            improved = False
-            while damping < 1e8:
+            candidate, new_cost = x, np.inf
+            while new_cost >= cost and damping < 1e8:
                 candidate = self._step(x, gradient, matrix, free, damping)
                 new_cost = self.cost(candidate)
-                if new_cost < cost:
-                    improved = True
-                    break
-                damping *= 8
-            if not improved:
-                converged = True
+                damping *= 8.0 if new_cost >= cost else 0.125
+            if new_cost >= cost:
+                converged = True  # no step of any length lowers the cost
                 break
-            gain = (cost - new_cost) / max(cost, 1e-12)
-            x, cost, damping = candidate, new_cost, max(damping / 8, 1e-9)
-            if gain < self.settings.tolerance:
-                converged = True
-                break
+            converged = cost - new_cost < self.settings.tolerance * cost
+            x, cost, damping = candidate, new_cost, max(damping, 1e-9)
         projected = self.observation.camera.project(self.model.points(x))
-        return LandmarkFit(x, projected, used, cost, converged)
+        return LandmarkFit(x, projected, iterations, cost, converged)
 
     def _step(
         self, x: np.ndarray, gradient: np.ndarray, matrix: np.ndarray, free: np.ndarray, damping: float

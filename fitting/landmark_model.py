@@ -23,7 +23,7 @@ from hack_model.names import CERVICAL_JOINTS, SKELETON, SKELETON_PARENTS
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-    from hack_model.asset import ModelAsset
+    from hack_model.model import HACK
 
     Array = np.ndarray
 
@@ -101,28 +101,29 @@ class LandmarkModel:
     gaze_axes: Float[Array, "2 3 2"]
     neck_limits: Float[Array, "3 2"]
     gaze_limits: Float[Array, "4 2"]
-    starts: Int[Array, " L"] = field(repr=False)
+    layers: tuple[Int[Array, " n"], ...] = field(repr=False)
 
     @classmethod
-    def of(cls, asset: ModelAsset) -> LandmarkModel:
-        """The model at the 478 landmarks of an asset. Raises :class:`AssetError` when the asset has none."""
+    def of(cls, model: HACK) -> LandmarkModel:
+        """The model at its asset's 478 landmarks. Raises :class:`AssetError` when the asset has none."""
+        asset = model.asset
         if not asset.landmarks478_vertices.size:
             raise AssetError(
                 f"model {asset.name} has no MediaPipe landmarks; make them with `python -m fitting.embedding`"
             )
-        return cls.at(asset, asset.landmarks478_vertices, asset.landmarks478_weights)
+        return cls.at(model, asset.landmarks478_vertices, asset.landmarks478_weights)
 
     @classmethod
-    def at(cls, asset: ModelAsset, vertices: Int[Array, "L 3"], barycentric: Float[Array, "L 3"]) -> LandmarkModel:
-        """The model at any points of its surface."""
-        shares = asset.weights[vertices].astype(np.float64) * barycentric[..., None]  # (L, 3, 11)
+    def at(cls, model: HACK, vertices: Int[Array, "L 3"], barycentric: Float[Array, "L 3"]) -> LandmarkModel:
+        """The model at any points of its surface; ``model`` is one in numpy."""
+        asset = model.asset
+        skinning = np.asarray(model.weights, np.float64).T[vertices]
+        shares = skinning / skinning.sum(axis=-1, keepdims=True) * barycentric[..., None]  # (L, 3, 11)
         landmark, joint = np.nonzero(np.abs(shares).sum(axis=1) > 1e-7)
         factors = shares[landmark, :, joint]  # (P, 3)
         corners = vertices[landmark]
         layout = Layout(len(asset.shape_basis), len(asset.expression_names))
         blend = np.concatenate([asset.shape_basis[:, corners], asset.expression_basis[:, corners]])
-        regressor = asset.joint_regressor_weights.astype(np.float64)
-        at_joints = asset.joint_regressor_vertices
         rhythm = asset.joint_rhythm.astype(np.float64)
         return cls(
             layout=layout,
@@ -135,18 +136,18 @@ class LandmarkModel:
             if len(asset.pose_basis)
             else np.zeros((len(landmark), 3, 0)),
             corrective_features=asset.pose_features,
-            joint_template=np.einsum("gn,gnx->gx", regressor, asset.template[at_joints]) + asset.joint_offsets,
-            joint_basis=np.einsum("gn,sgnx->gxs", regressor, asset.shape_basis[:, at_joints]),
+            joint_template=np.asarray(model.joint_template, np.float64),
+            joint_basis=np.moveaxis(np.asarray(model.joint_basis, np.float64), 0, 2),
             joint_frames=asset.joint_frames.astype(np.float64),
             turn_axes=np.swapaxes(asset.joint_axes[:NECK_COUNT] * rhythm[:, :, None], 1, 2).astype(np.float64),
             gaze_axes=np.swapaxes(asset.joint_axes[NECK_COUNT:, :2], 1, 2).astype(np.float64),
             neck_limits=_whole_neck_limits(asset.joint_limits[:NECK_COUNT], rhythm),
             gaze_limits=asset.joint_limits[NECK_COUNT:, :2].reshape(4, 2).astype(np.float64),
-            starts=np.searchsorted(landmark, np.arange(len(vertices))),
+            layers=_layers(landmark),
         )
 
     def __len__(self) -> int:
-        return len(self.starts)
+        return len(self.layers[0])
 
     def pose(self, neck: Float[Array, "3"]) -> Float[Array, "8 3"]:
         """Axis-angle of each cervical joint, in its rest frame, of the whole neck's three angles."""
@@ -187,7 +188,12 @@ class LandmarkModel:
         return points, jacobian
 
     def _summed(self, pairs: Float[Array, "P *rest"]) -> Float[Array, "L *rest"]:
-        return pairs if len(pairs) == len(self) else np.add.reduceat(pairs, self.starts, axis=0)
+        if len(pairs) == len(self):
+            return pairs
+        result = pairs[self.layers[0]]
+        for layer in self.layers[1:]:
+            result[self.pair_landmark[layer]] += pairs[layer]
+        return result
 
     def _transforms(self, shape: np.ndarray, neck: np.ndarray, gaze: np.ndarray) -> Float[Array, "11 4 4"]:
         joints = self.joint_template + self.joint_basis @ shape
@@ -266,6 +272,12 @@ class LandmarkModel:
         """The joints in posed model space."""
         joints = self.joint_template + self.joint_basis @ x[self.layout.shape]
         return (transforms[1:, :3, :3] @ joints[..., None])[..., 0] + transforms[1:, :3, 3]
+
+
+def _layers(landmark: Int[Array, " P"]) -> tuple[Int[Array, " n"], ...]:
+    """The first pair of every landmark, the second of those that have one, and so on; landmarks are sorted."""
+    rank = np.arange(len(landmark)) - np.searchsorted(landmark, landmark)
+    return tuple(np.flatnonzero(rank == layer) for layer in range(int(rank.max(initial=0)) + 1))
 
 
 def _left_jacobian(axis_angle: Float[Array, "3"]) -> Float[Array, "3 3"]:
