@@ -79,6 +79,19 @@ def test_neutral_is_the_template(asset: ModelAsset, model: HACK) -> None:
     np.testing.assert_allclose(model(**zeros, scale=1.0).vertices, asset.template, atol=1e-7)
 
 
+@pytest.mark.parametrize("absent", [(name,) for name in PARAMETERS] + [("expression", "shape"), ("pose", "eye_pose")])
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_absent_parameters_are_neutral(asset: ModelAsset, backend: str, absent: tuple[str, ...]) -> None:
+    model = HACK.from_asset(asset, backend=backend, dtype="float64")
+    parameters: dict[str, Any] = all_parameters(asset, (2,), seed=4)
+    for name in absent:
+        parameters[name] = np.full_like(parameters[name], PARAMETERS[name].neutral)
+    present = {name: value for name, value in parameters.items() if name not in absent}
+    expected, result = model(**parameters), model(**present)
+    np.testing.assert_allclose(result.vertices, expected.vertices, atol=1e-12)
+    np.testing.assert_allclose(result.joints, expected.joints, atol=1e-12)
+
+
 def test_formula_term_by_term(asset: ModelAsset, exact: HACK) -> None:
     """An independent evaluation, one vertex and one joint at a time."""
     given = all_parameters(asset, seed=5)
