@@ -49,7 +49,9 @@ def joint_transforms(
     turns of the eight cervical and the two eye joints in those frames.
     """
     xp = array_namespace(joints, rotations)
-    turns = frames @ rotations @ xp.matrix_transpose(frames)
+    # Frames stored in single precision are no exact rotations; turning only R - I leaves a joint at rest exactly so.
+    identity = xp.eye(3, dtype=rotations.dtype, device=device(rotations))
+    turns = identity + frames @ (rotations - identity) @ xp.matrix_transpose(frames)
     origins = joints[..., None]
     offsets = origins - turns @ origins
     upper = xp.concat([xp.broadcast_to(turns, (*offsets.shape[:-1], 3)), offsets], axis=-1)
