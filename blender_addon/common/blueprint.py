@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 HEAD_CONTROL = "head"
 """Name of the bone an artist turns to turn the whole neck."""
 _HEAD_ORDER = "YXZ"
+_BASE_COLOR = (0.95, 0.65, 0.15)
+_HEAD_COLOR = (0.25, 0.7, 1.0)
+_JOINT_COLOR = (1.0, 0.35, 0.35)
+_EYE_COLOR = (0.35, 0.9, 0.45)
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,16 @@ class ShapeKey:
 
 @dataclass(frozen=True)
 class Widget:
-    """A ring around the bone's ``axis`` in its own frame, metres; ``palette`` is a bone colour of Blender's themes."""
+    """What a bone shows: a ring across ``axis`` of its frame, or only the arc of it behind the bone (towards -z).
+
+    Radius and centre are in metres in the bone's frame; ``color`` is RGB as displayed.
+    """
 
     radius: float
     centre: tuple[float, float, float]
     axis: Literal["y", "z"]
-    palette: str
+    color: tuple[float, float, float]
+    shape: Literal["ring", "arc"] = "ring"
 
 
 @dataclass(frozen=True)
@@ -180,7 +188,7 @@ def _bones(asset: ModelAsset, vertices: Float[Array, "V 3"], joints: Float[Array
     origin = base_origin(vertices, joints)
     yield Bone(
         SKELETON[0], "", to_blender(origin), TO_BLENDER, 0.05, "Joints",
-        widget=Widget(radius * 1.2, (0.0, 0.0, 0.0), "y", "THEME09"), lock_location=False, lock_scale=False,
+        widget=Widget(radius * 1.2, (0.0, 0.0, 0.0), "y", _BASE_COLOR), lock_location=False, lock_scale=False,
     )  # fmt: skip
     yield _head_control(vertices, joints)
     for index, name in enumerate((*CERVICAL_JOINTS, *EYE_JOINTS)):
@@ -201,7 +209,7 @@ def _head_control(vertices: Float[Array, "V 3"], joints: Float[Array, "10 3"]) -
     """A ring above the head, turning about the top joint, with the model's axes: x nods, y turns, z tilts."""
     top = joints[7]
     crown = vertices[:, 1].max() - top[1]
-    ring = Widget(0.09, (0.0, float(crown) + 0.02, 0.0), "y", "THEME04")
+    ring = Widget(0.09, (0.0, float(crown) + 0.02, 0.0), "y", _HEAD_COLOR)
     return Bone(
         HEAD_CONTROL, SKELETON[0], to_blender(top), TO_BLENDER, 0.05, "Controls", rotation_mode=_HEAD_ORDER, widget=ring
     )
@@ -237,11 +245,10 @@ def _length(joint: int, joints: Float[Array, "10 3"]) -> float:
 def _joint_widget(
     vertices: Float[Array, "V 3"], joint: Float[Array, "3"], frame: Float[Array, "3 3"], *, eye: bool
 ) -> Widget:
-    """A ring before the eye, or one just outside the skin around the neck at the joint's level."""
+    """A ring before the eye; for a cervical joint an arc behind the nape at its level, where no face is in the way."""
     if eye:
-        return Widget(0.014, (0.0, 0.0, 0.035), "z", "THEME03")
+        return Widget(0.014, (0.0, 0.0, 0.035), "z", _EYE_COLOR)
     local = (vertices - joint) @ frame
-    slab = local[np.abs(local[:, 1]) < 0.006]
-    near = np.linalg.norm(slab[:, [0, 2]], axis=1)
-    radius = float(np.quantile(near, 0.75)) * 1.1 if len(near) else 0.06
-    return Widget(min(radius, 0.11), (0.0, 0.0, 0.0), "y", "THEME01")
+    nape = local[(np.abs(local[:, 1]) < 0.008) & (np.abs(local[:, 0]) < 0.03)]
+    depth = float(-nape[:, 2].min()) if len(nape) else 0.06
+    return Widget(depth + 0.008, (0.0, 0.0, 0.0), "y", _JOINT_COLOR, "arc")

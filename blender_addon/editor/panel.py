@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _CLOSED = {"neck", "tongue", "expressions"}
 """Regions folded until the artist opens them."""
+_LABEL_SHARE = 0.46
+"""Part of a row's width that its label takes."""
 
 
 class HeadPanel(bpy.types.Panel):
@@ -60,10 +62,16 @@ def _draw_tools(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
     column = layout.column(align=True)
     row = column.row(align=True)
     row.scale_y = 1.2
-    row.operator("hack.key", text="Key All", icon="KEY_HLT").region = "ALL"
-    row.operator("hack.reset", text="Reset All", icon="LOOP_BACK").region = "ALL"
-    row.operator("hack.clear_keys", text="Clear Keys", icon="KEY_DEHLT").region = "ALL"
+    row.operator("hack.key", text="Key", icon="KEY_HLT").region = "ALL"
+    row.operator("hack.reset", text="Reset", icon="LOOP_BACK").region = "ALL"
+    row.operator("hack.clear_keys", text="Clear", icon="KEY_DEHLT").region = "ALL"
     layout.prop(rig.hack_panel, "search", text="", icon="VIEWZOOM", placeholder="Search")
+    split = layout.split(factor=_LABEL_SHARE, align=True)
+    split.label(text="Action Unit")
+    sides = split.row(align=True)
+    sides.alignment = "EXPAND"
+    sides.label(text="Left")
+    sides.label(text="Right")
 
 
 def _draw_region(
@@ -90,7 +98,7 @@ def _draw_region(
 
 def _draw_row(column: bpy.types.UILayout, rig: bpy.types.Object, row: Row) -> None:
     """The label, then one slider, or the subject's left and right."""
-    split = column.split(factor=0.42, align=True)
+    split = column.split(factor=_LABEL_SHARE, align=True)
     split.label(text=row.label)
     sliders = split.row(align=True)
     for side, key in row.keys:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ..common.blueprint import Blueprint, Bone
     from ..common.controls import ControlProperty
 
+_PRECISION = {"NONE": 2, "ANGLE": 1, "DISTANCE": 4}
+"""Decimals shown: degrees and metres, or shares of one."""
 _COLLECTIONS = (("Controls", True), ("Joints", True), ("Mechanism", False))
 
 
@@ -23,7 +25,6 @@ def build_armature(blueprint: Blueprint, name: str, context: bpy.types.Context) 
     rig = bpy.data.objects.new(name, armature)
     context.collection.objects.link(rig)
     _add_bones(rig, blueprint, context)
-    rig.show_in_front = True
     armature.display_type = "STICK"
     for control in blueprint.controls:
         add_control(rig, control)
@@ -43,7 +44,7 @@ def add_control(rig: bpy.types.Object, control: ControlProperty) -> None:
         default=float(control.default),
         subtype=control.subtype,
         description=control.description,
-        precision=3,
+        precision=_PRECISION[control.subtype],
     )
     rig.property_overridable_library_set(property_path(control.key), True)
 
