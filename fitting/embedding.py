@@ -9,6 +9,7 @@ the upper lip from the lower and lids from eyeballs. With photographs, the fits 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -20,9 +21,9 @@ import numpy as np
 from fitting.camera import Camera
 from fitting.detector import FaceDetector, choose_face
 from fitting.points import POINT_COUNT, points
+from hack_model.arrayfile import atomic_file
 from hack_model.asset import ModelAsset
 from hack_model.errors import HackError
-from hack_model.landmark_table import write_landmark_table
 from hack_model.model import HACK
 from hack_model.names import CERVICAL_JOINTS
 
@@ -91,6 +92,24 @@ def locate(asset: ModelAsset, sightings: Sequence[Sighting]) -> Embedding:
 def with_embedding(asset: ModelAsset, embedding: Embedding) -> ModelAsset:
     """The asset with these points as its ``landmarks478``."""
     return replace(asset, landmarks478_vertices=embedding.vertices, landmarks478_weights=embedding.weights)
+
+
+def topology_digest(asset: ModelAsset) -> str:
+    """Identifies the mesh a table belongs to: its faces, wherever the vertices are."""
+    return hashlib.sha256(np.ascontiguousarray(asset.faces, "<i4").tobytes()).hexdigest()[:16]
+
+
+def write_embedding(path: Path, asset: ModelAsset, embedding: Embedding) -> None:
+    """Writes the table that :func:`hack_model.build.landmarks.read_points` reads."""
+    lines = [
+        "# MediaPipe's 478 face points on the model: three vertices and their weights, made by fitting.embedding.",
+        f"# Mesh: {topology_digest(asset)} (SHA-256 of the faces, first 16 digits).",
+        "landmark,vertex_1,vertex_2,vertex_3,weight_1,weight_2,weight_3",
+    ]
+    for point, (corners, shares) in enumerate(zip(embedding.vertices, embedding.weights, strict=True)):
+        lines.append(",".join([str(point), *map(str, corners), *(f"{share:.6f}" for share in shares)]))
+    with atomic_file(path) as stream:
+        stream.write(("\n".join(lines) + "\n").encode())
 
 
 def _random_head(model: HACK, random: np.random.Generator) -> tuple[Float[Array, "V 3"], Camera]:
@@ -248,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 from fitting.embedding_photos import refined
 
                 embedding = refined(asset, embedding, sightings, options.photos, detector)
-        write_landmark_table(options.output, asset, embedding.vertices, embedding.weights)
+        write_embedding(options.output, asset, embedding)
     except HackError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
