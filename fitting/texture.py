@@ -126,7 +126,8 @@ def _level(texels: Texels, default: Float[Array, "n 3"], view: View) -> Float[Ar
     means, _ = texels.gather(default, np.ones(len(default), np.float32))
     level = np.zeros_like(means)
     for where, colour in ((1 - view.hairy, view.skin_colour), (view.hairy, view.hair_colour)):
-        level += where[:, None] * (np.log(colour + _DARKEST) - np.median(means[where > 0.5], axis=0))
+        if (where > 0.5).any():
+            level += where[:, None] * (np.log(colour + _DARKEST) - np.median(means[where > 0.5], axis=0))
     return level
 
 

@@ -30,12 +30,11 @@ def tone_field(
     weights: Float[Array, " V"],
     level: Float[Array, "V C"],
 ) -> Float[Array, "V C"]:
-    """The smooth field x that minimises Σ w (x − value)² + λ Σ_edges (xᵢ − xⱼ)² + ε Σ (x − level)².
+    """``level`` + the smooth field x that minimises Σ w (level + x − value)² + λ Σ_edges (xᵢ − xⱼ)² + ε Σ x².
 
-    Values far off the level count for less.
-
-    ``weights`` ≥ 0 tell how well each value is known (0: not at all); ``level`` is what the field comes to far from all
-    known values. λ and ε follow from lengths in metres, so the field does not depend on the mesh's density.
+    ``weights`` ≥ 0 tell how well each value is known (0: not at all); values far off the level count for less. The
+    result is the level far from all known values. λ and ε follow from lengths in metres, so the field does not depend
+    on the mesh's density.
     """
     from scipy.sparse import coo_matrix, diags
     from scipy.sparse.linalg import splu
@@ -52,11 +51,12 @@ def tone_field(
     matrix = (matrix + matrix.T).tocsc()
     pull = (_SMOOTH / _REACH) ** 2
     known = np.clip(weights[used] / (_WELL_KNOWN * usual), 0, 1)
-    known *= np.exp(-np.square((values - level)[used] / _USUAL_OFFSET).mean(axis=1))
+    offset = (values - level)[used]
+    known *= np.exp(-np.square(offset / _USUAL_OFFSET).mean(axis=1))
     system = diags(np.asarray(matrix.sum(axis=0)).ravel() + known + pull) - matrix
     field = np.array(level, np.float64)
-    right = known[:, None] * values[used] + pull * field[used]
-    field[used] = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(right)
+    factor = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+    field[used] += factor.solve(known[:, None] * offset)
     return field
 
 
