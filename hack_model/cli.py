@@ -182,19 +182,15 @@ def fit(
     photo: Annotated[Path, typer.Argument(help="Photo with a face: PNG, JPEG or any other kind Pillow reads.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; made when missing.")],
     face: Annotated[
-        int | None, typer.Option(min=0, help="Which face, counted from 0 by size; the largest when left out.")
+        int | None, typer.Option(min=1, help="Which face, counted from the picture's left; the largest when left out.")
     ] = None,
-    focal: Annotated[
-        float | None,
-        typer.Option(min=1.0, help="Focal length in pixels of the photo as stored; its EXIF data when left out."),
-    ] = None,
-    preset: Annotated[Preset, typer.Option(help="fast: landmarks; quality: everything there is.")] = Preset.fast,
+    preset: Annotated[Preset, typer.Option(help="fast: landmarks; quality: more iterations.")] = Preset.fast,
     model: ModelOption = None,
 ) -> None:
     """Fits the model to a photo: clip.npz, report.json, overlay.png, head.glb, texture.png."""
     from fitting.photo import fit_to_folder
 
-    report = fit_to_folder(photo, output, _load(model).asset, face=face, preset=preset.value, focal=focal)
+    report = fit_to_folder(photo, output, _load(model), face=face, preset=preset.value)
     _print(_fit_table(report))
     _report_files(sorted(file for file in output.iterdir() if file.is_file()))
 

@@ -216,7 +216,6 @@ def skin_influences(weights: Float[Array, "V J"]) -> tuple[Int[Array, "V 4"], Fl
     joints = np.argsort(-weights, axis=1, kind="stable")[:, :_INFLUENCES]
     strongest = np.take_along_axis(weights, joints, axis=1).astype(np.float64)
     strongest = (strongest / strongest.sum(axis=1, keepdims=True)).astype(np.float32)
-    strongest[:, 0] = 1 - strongest[:, 1:].sum(axis=1)
     return np.where(strongest > 0, joints, 0), strongest
 
 

@@ -71,11 +71,10 @@ class GltfBuffer:
         return self._append(accessor)
 
     def add_bytes(self, data: bytes, *, target: int | None = None) -> int:
-        """Stores bytes, padded to four; returns the index of their buffer view."""
+        """Stores bytes; returns the index of their buffer view. Saving aligns each view to four bytes."""
         view = gltf.BufferView(buffer=0, byteOffset=self._size, byteLength=len(data), target=target)
-        padded = data + b"\0" * (-len(data) % 4)
-        self._chunks.append(padded)
-        self._size += len(padded)
+        self._chunks.append(data)
+        self._size += len(data)
         self.views.append(view)
         return len(self.views) - 1
 

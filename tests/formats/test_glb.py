@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import pygltflib as gltf
 import pytest
 import trimesh
 from hypothesis import given
@@ -15,6 +17,7 @@ from hack_model import HACK, FormatError
 from hack_model.clip import Clip
 from hack_model.formats.arkit import arkit_table
 from hack_model.formats.glb import quaternions, skin_influences, write_glb
+from hack_model.formats.gltf_buffer import GltfBuffer
 from hack_model.formats.morphs import LARYNX_STEP
 from hack_model.names import SKELETON, SKELETON_PARENTS
 from tests.formats.conftest import Blender, Validate
@@ -173,6 +176,21 @@ def test_cornea_is_transparent(synthetic: HACK, tmp_path: Path) -> None:
     assert modes == {"skin": "OPAQUE", "sclera": "BLEND"}
 
 
+def test_rotations_blend_the_short_way_round(synthetic: HACK, tmp_path: Path) -> None:
+    turn = np.zeros((40, 3))
+    turn[:, 1] = np.linspace(0, 2 * np.pi, 40)
+    clip = dataclasses.replace(Clip.neutral(synthetic, 40), global_rotation=turn)
+    file = GltfFile(write_glb(tmp_path / "head.glb", synthetic.rig(), clip))
+    (animation,) = file.json["animations"]
+    rotations = [
+        file.array(animation["samplers"][channel["sampler"]]["output"])
+        for channel in animation["channels"]
+        if channel["target"]["path"] == "rotation"
+    ]
+    assert len(rotations) == len(SKELETON)
+    assert min((q[1:] * q[:-1]).sum(axis=1).min() for q in rotations) > 0.9
+
+
 def test_placement_can_be_left_out(synthetic: HACK, tmp_path: Path) -> None:
     clip = random_clip(synthetic, 1)
     file = GltfFile(write_glb(tmp_path / "head.glb", synthetic.rig(clip.shape, clip.scale), clip, placement=False))
@@ -230,3 +248,24 @@ def test_influences_sum_to_one(seed: int, used: int) -> None:
         dense = np.zeros_like(weights)
         np.add.at(dense, (np.arange(20)[:, None], joints), values)
         np.testing.assert_allclose(dense, weights, atol=1e-6)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.floats(0, 1))
+def test_offsets_come_back_and_lie_aligned(seed: int, count: int, moving: float) -> None:
+    random = np.random.default_rng(seed)
+    arrays = [
+        (random.normal(size=(count, 3)) * (random.random((count, 1)) < moving)).astype(np.float32) for _ in range(3)
+    ]
+    buffer, document = GltfBuffer(), gltf.GLTF2()
+    buffer.add_bytes(bytes(count))
+    indices = [buffer.add_offsets(array) for array in arrays]
+    buffer.finish(document)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.glb"
+        path.write_bytes(b"".join(document.save_to_bytes()))
+        file = GltfFile(path)
+    for index, array in zip(indices, arrays, strict=True):
+        np.testing.assert_array_equal(file.array(index), array)
+        assert file.json["accessors"][index]["max"] == array.max(axis=0).tolist()
+    assert all(view.get("byteOffset", 0) % 4 == 0 for view in file.json["bufferViews"])
+    assert len(file.binary) <= sum(min(array.nbytes, 14 * int(array.any(axis=1).sum()) + 2) for array in arrays) + 64
