@@ -95,6 +95,13 @@ class Control:
         columns[row, place], weights[row, place] = carried.indices, carried.data
         return cls(sp.vstack([pick, whole[own]]).tocsr(), columns, weights)
 
+    def on_base(self, values: Float[Array, "*batch C 3"]) -> Float[Array, "*batch N 3"]:
+        """Values of the control vertices that are base vertices, at their places there; not a number elsewhere."""
+        single = np.flatnonzero(np.diff(self.rows.indptr) == 1)
+        result = np.full((*values.shape[:-2], self.rows.shape[1], 3), np.nan, np.float32)
+        result[..., self.rows.indices[self.rows.indptr[single]], :] = values[..., single, :]
+        return result
+
 
 def vertex_normals(vertices: Float[Array, "V 3"], faces: Int[Array, "F 4"]) -> Float[Array, "V 3"]:
     """Unit vertex normals; a face counts by its area."""

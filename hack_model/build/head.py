@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from scipy.spatial import cKDTree
 from hack_model.build import uv
 from hack_model.build.cut import head_faces
 from hack_model.build.parts import Part
-from hack_model.build.phenotype import Macro, People
+from hack_model.build.phenotype import Macro, Modifier, People
 from hack_model.build.refine import catmull_clark
 from hack_model.build.source import MakeHumanSource
 
@@ -93,11 +94,12 @@ def mirror_of(vertices: Float[Array, "n 3"], tolerance: float = 1e-6) -> Int[Arr
     return mirror
 
 
-def make_head(source: MakeHumanSource) -> Head:
-    """Cuts, refines and places the adult average."""
+def make_head(source: MakeHumanSource, modifiers: Sequence[Modifier] = ()) -> Head:
+    """Cuts, refines and places the adult average, ``modifiers`` at their means."""
     mesh = source.base
     every = np.arange(len(mesh.vertices))
-    average = People.load(source, every, ()).vertices(TEMPLATE).astype(np.float64)
+    people = People.load(source, every, [modifier for modifier in modifiers if modifier.mean])
+    average = people.vertices(TEMPLATE).astype(np.float64)
     average = 0.5 * (average + average[mesh.mirror] * [-1, 1, 1])
     base = average * SCALE + ORIGIN
     chosen = head_faces(mesh)

@@ -12,12 +12,15 @@ import numpy as np
 
 from hack_model.asset import ModelAsset
 from hack_model.build import skinning
+from hack_model.build.anthropometry import comparison, read_measures
 from hack_model.build.assemble import Control, Geometry
 from hack_model.build.head import SCALE, Head, make_head, mirror_of
 from hack_model.build.landmarks import landmark_fields
 from hack_model.build.larynx import make_larynx
+from hack_model.build.lids import seat_lids
+from hack_model.build.lips import close_lips
 from hack_model.build.parts import Part
-from hack_model.build.phenotype import People, macro_steps, read_modifiers
+from hack_model.build.phenotype import Modifier, People, macro_steps, read_modifiers
 from hack_model.build.regions import skin_regions
 from hack_model.build.shape_space import (
     align,
@@ -71,13 +74,14 @@ def make_asset(
     report = progress or _silent
     tables = data_folder() / "hack_open"
     report("head", 0, 1)
-    head = make_head(source)
+    modifiers = read_modifiers(tables / "modifiers.csv", source)
+    head = close_lips(seat_lids(make_head(source, modifiers)))
     parts = [head.skin, *_more_parts(head)]
     geometry = Geometry.join(parts, mirror_of(np.concatenate([part.vertices for part in parts])))
     report("expressions", 0, 1)
     expression_names, expression_basis = _expressions(head, parts)
     control = Control.of(parts)
-    basis, directions, figures = _identities(head, control, seed, identities, report)
+    basis, directions, figures = _identities(head, control, modifiers, seed, identities, report)
     refinement = Refinement(control.columns, control.weights, basis)
     report("skeleton", 0, 1)
     regions = skin_regions(head)
@@ -108,12 +112,11 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 
 def _identities(
-    head: Head, control: Control, seed: int, count: int, report: Progress
+    head: Head, control: Control, modifiers: Sequence[Modifier], seed: int, count: int, report: Progress
 ) -> tuple[Float[Array, "S C 3"], dict[str, np.ndarray], dict[str, Any]]:
     """Shape basis on the control mesh, semantic directions, and the figures that go into the provenance."""
     needed = np.unique(control.rows.indices)
     rows = control.rows[:, needed].astype(np.float32)
-    modifiers = read_modifiers(data_folder() / "hack_open" / "modifiers.csv", head.source)
     people = People.load(head.source, needed, modifiers)
     template = rows @ head.base[needed].astype(np.float32)
     weight = _metric(head, template, control)
@@ -129,7 +132,9 @@ def _identities(
     held_out = sample_displacements(person, template, weight["head"], max(2, int(count * HELD_OUT)))
     held_out -= samples.mean(axis=0)
     counts = tuple(number for number in (25, 50, 100, 150, 200) if number <= len(space.basis))
+    measures = read_measures(data_folder() / "hack_open" / "anthropometry.csv", head.source.base)
     figures = {
+        "measures_mm": comparison(measures, control.on_base(template + samples[:500])),
         "variance": {str(number): round(float(space.variance[:number].sum()), 5) for number in counts},
         "generalisation_rmse_mm": {
             str(number): round(1000 * error, 4) for number, error in generalisation(space, held_out, counts).items()
@@ -213,7 +218,7 @@ def _more_parts(head: Head) -> list[Part]:
 
 def _stand_in(name: str) -> Any:
     try:
-        return importlib.import_module(f"hack_model.build.{name}")
+        module = importlib.import_module(f"hack_model.build.{name}"); return module if hasattr(module, "build") else None
     except ModuleNotFoundError:
         return None
 

@@ -11,7 +11,7 @@ import csv
 import itertools
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,13 +51,15 @@ class Macro:
 class Modifier:
     """A shape slider: displacements towards its two ends, and how far people vary along it.
 
-    ``spread`` is the standard deviation in metres of the vertex that the slider displaces most; ``asymmetry`` the share
+    ``mean`` and ``spread`` are the mean and the standard deviation over people, in metres of the vertex that the slider
+    displaces most (the mean is the template's); ``asymmetry`` the share
     of that spread that differs between the sides, 0 for sliders that act on both at once.
     """
 
     name: str
     negative: tuple[str, ...]
     positive: tuple[str, ...]
+    mean: float
     spread: float
     asymmetry: float
 
@@ -72,7 +74,6 @@ class People:
     modifiers: tuple[Modifier, ...]
     modifier_negative: Float[Array, "Q M"]
     modifier_positive: Float[Array, "Q M"]
-    limit: float = field(default=0.8)
 
     @classmethod
     def load(cls, source: MakeHumanSource, vertices: Int[Array, " n"], modifiers: Sequence[Modifier]) -> People:
@@ -95,11 +96,11 @@ class People:
         )
 
     def vertices(self, macro: Macro, sliders: Float[Array, " Q"] | None = None) -> Float[Array, "n 3"]:
-        """A person's vertices in metres, in MakeHuman's placement and size."""
+        """A person's vertices in metres, in MakeHuman's placement and size; sliders at their mean by default."""
+        sliders = self.mean_sliders if sliders is None else sliders
         points = self.base + macro_shares(macro) @ self.macro_targets
-        if sliders is not None:
-            points = points + np.clip(-sliders, 0, None).astype(np.float32) @ self.modifier_negative
-            points = points + np.clip(sliders, 0, None).astype(np.float32) @ self.modifier_positive
+        points = points + np.clip(-sliders, 0, None).astype(np.float32) @ self.modifier_negative
+        points = points + np.clip(sliders, 0, None).astype(np.float32) @ self.modifier_positive
         return points.reshape(-1, 3)
 
     def sample(self, random: np.random.Generator) -> Float[Array, "n 3"]:
@@ -108,16 +109,21 @@ class People:
         return self.vertices(macro, self.sample_sliders(random))
 
     def sample_sliders(self, random: np.random.Generator) -> Float[Array, " Q"]:
-        """Random slider positions: normal, cut at ±``limit``; both sides of a pair share most of their value."""
+        """Random slider positions: normal, cut at two deviations; both sides of a pair share most of their value."""
         shared: dict[str, float] = {}
-        sliders = np.empty(len(self.modifiers))
+        offset = np.empty(len(self.modifiers))
         for index, modifier in enumerate(self.modifiers):
             key = modifier.name.removesuffix("/left").removesuffix("/right")
             common = shared.setdefault(key, float(random.standard_normal()))
             own = float(random.standard_normal())
             share = modifier.asymmetry if key != modifier.name else 0.0
-            sliders[index] = modifier.spread * (np.sqrt(1 - share**2) * common + share * own)
-        return np.clip(sliders / self.modifier_peaks, -self.limit, self.limit)
+            offset[index] = modifier.spread * np.clip(np.sqrt(1 - share**2) * common + share * own, -2, 2)
+        return self.mean_sliders + offset / self.modifier_peaks
+
+    @cached_property
+    def mean_sliders(self) -> Float[Array, " Q"]:
+        """The average person's slider positions."""
+        return np.array([modifier.mean for modifier in self.modifiers]) / self.modifier_peaks
 
     @cached_property
     def modifier_peaks(self) -> Float[Array, " Q"]:
@@ -169,7 +175,7 @@ def macro_steps() -> dict[str, tuple[Macro, Macro]]:
 
 
 def read_modifiers(path: Path, source: MakeHumanSource) -> list[Modifier]:
-    """The sliders of a table (group, modifier, spread_mm, asymmetry) with their targets from the source's own catalogue.
+    """The sliders of a table (group, modifier, mean_mm, spread_mm, asymmetry) with their targets from the source's own catalogue.
 
     Sliders with a left and a right side become two, named ``…/left`` and ``…/right``. Raises :class:`FormatError`.
     """
@@ -180,11 +186,10 @@ def read_modifiers(path: Path, source: MakeHumanSource) -> list[Modifier]:
     modifiers: list[Modifier] = []
     for number, row in zip(numbers[1:], table, strict=True):
         try:
-            group, name, spread, asymmetry = (
-                row["group"], row["modifier"], float(row["spread_mm"]) / 1000, float(row["asymmetry"])
-            )  # fmt: skip
+            group, name = row["group"], row["modifier"]
+            mean, spread, asymmetry = float(row["mean_mm"]) / 1000, float(row["spread_mm"]) / 1000, float(row["asymmetry"])
         except (KeyError, TypeError, ValueError) as fault:
-            raise FormatError(f"{path}:{number}: wanted group, modifier, spread_mm, asymmetry ({fault})") from fault
+            raise FormatError(f"{path}:{number}: wanted group, modifier, mean_mm, spread_mm, asymmetry ({fault})") from fault
         if group == "asym":
             ends = {"": ((f"asym/{name}-l",), (f"asym/{name}-r",))}
         elif (group, name) in catalogue:
@@ -192,7 +197,7 @@ def read_modifiers(path: Path, source: MakeHumanSource) -> list[Modifier]:
         else:
             raise FormatError(f"{path}:{number}: the MakeHuman data has no modifier {group}/{name}")
         for side, (negative, positive) in ends.items():
-            modifiers.append(Modifier(f"{group}/{name}{side}", negative, positive, spread, asymmetry))
+            modifiers.append(Modifier(f"{group}/{name}{side}", negative, positive, mean, spread, asymmetry))
     return modifiers
 
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 
+_EARS = ("l-ear-flap-incr", "r-ear-flap-incr", "l-ear-lobe-incr", "r-ear-lobe-incr")
+"""Targets that move the auricle and its lobe but not the skin around them."""
+
+
 def skin_regions(head: Head) -> dict[str, Float[Array, " V"]]:
     """Regions by name: face, scalp, ears, lips, lids, neck, shoulders, mouth_interior, eye_sockets.
 
@@ -25,7 +29,7 @@ def skin_regions(head: Head) -> dict[str, Float[Array, " V"]]:
     interior = head.inner["mouth_interior"].astype(float)
     sockets = head.inner["eye_sockets"].astype(float)
     outer = 1 - interior - sockets
-    ears = outer * _reach(head, ("ears/l-ear-scale-incr", "ears/r-ear-scale-incr"), 0.3)
+    ears = outer * _reach(head, tuple(f"ears/{name}" for name in _EARS), 0.12)
     inner = (interior + sockets) > 0
     field = neck_field(skin, head.skin.faces, head_region(skin, inner), torso_region(skin))
     shoulders = outer * _step(0.25 - field, 0.2)
