@@ -62,12 +62,15 @@ class Camera:
         )
 
 
-def camera_of(photo: Photo, outer_eye_pixels: float) -> tuple[Camera, str]:
-    """The photo's camera and how its focal length is known: ``"exif"`` or a sentence stating the assumption.
+def camera_of(photo: Photo, outer_eye_pixels: float, focal: float | None = None) -> tuple[Camera, str]:
+    """The photo's camera and how its focal length is known: ``"given"``, ``"exif"`` or the assumption in words.
 
-    ``outer_eye_pixels`` is the distance of the outer eye corners in the picture. A focal length that EXIF states is
-    believed unless the picture was cropped (:attr:`Photo.focal` is then ``None``).
+    ``outer_eye_pixels`` is the distance of the outer eye corners in the picture, ``focal`` in pixels goes before all
+    else. A focal length that EXIF states is believed unless the picture was cropped (:attr:`Photo.focal` is then
+    ``None``).
     """
+    if focal is not None:
+        return Camera.centred(focal, photo.width, photo.height), "given"
     if photo.focal is not None:
         return Camera.centred(photo.focal, photo.width, photo.height), "exif"
     normal = DEFAULT_FOCAL_35MM / DIAGONAL_35MM * math.hypot(photo.width, photo.height)

@@ -73,16 +73,17 @@ class PhotoFitter:
         self.detector = detector or FaceDetector()
         self.settings = _SETTINGS[preset]
 
-    def fit(self, photo: Photo, face: int | None = None) -> PhotoFit:
+    def fit(self, photo: Photo, face: int | None = None, *, focal: float | None = None) -> PhotoFit:
         """Fits the largest face, or face number ``face`` counted from the picture's left, starting at 1.
 
-        Raises :class:`fitting.detector.DetectionError` when there is no such face.
+        ``focal`` in pixels goes before what the file says. Raises :class:`fitting.detector.DetectionError` when there
+        is no such face.
         """
         seconds: dict[str, float] = {}
         with _timed(seconds, "detect"):
             chosen = choose_face(self.detector.detect(photo.pixels), face, name=photo.name)
         with _timed(seconds, "solve"):
-            camera, focal_known = camera_of(photo, chosen.outer_eye_pixels)
+            camera, focal_known = camera_of(photo, chosen.outer_eye_pixels, focal)
             solution = fit_landmarks(self.landmark_model, self.observation(chosen, camera), self.settings)
         with _timed(seconds, "mesh"):
             clip = self.clip(solution, camera)
@@ -127,12 +128,13 @@ def fit_photo(
     photo: Photo | str | Path,
     *,
     face: int | None = None,
+    focal: float | None = None,
     preset: Preset = "fast",
     detector: FaceDetector | None = None,
 ) -> PhotoFit:
     """Fits a model to one photo; see :class:`PhotoFitter` for many."""
     loaded = photo if isinstance(photo, Photo) else load_photo(photo)
-    return PhotoFitter(model, detector, preset=preset).fit(loaded, face)
+    return PhotoFitter(model, detector, preset=preset).fit(loaded, face, focal=focal)
 
 
 def fit_to_folder(
@@ -141,23 +143,24 @@ def fit_to_folder(
     model: HACK | ModelAsset,
     *,
     face: int | None = None,
+    focal: float | None = None,
     preset: Preset = "fast",
     detector: FaceDetector | None = None,
 ) -> dict[str, Any]:
-    """Fits a photo and writes clip.npz, report.json, overlay.png, texture.png and head.glb; returns the report."""
+    """Fits a photo; writes clip.npz, report.json, head.glb, texture.png, overlay.png, views.png; returns the report."""
     seconds: dict[str, float] = {}
     with _timed(seconds, "read"):
         loaded = load_photo(photo)
     with _timed(seconds, "prepare"):
         fitter = PhotoFitter(model, detector, preset=preset)
-    return write_fit(fitter, fitter.fit(loaded, face), folder, seconds)
+    return write_fit(fitter, fitter.fit(loaded, face, focal=focal), folder, seconds)
 
 
 def write_fit(
     fitter: PhotoFitter, fit: PhotoFit, folder: str | Path, seconds: dict[str, float] | None = None
 ) -> dict[str, Any]:
     """Writes the files of a fit into a folder; returns the report with the time of every stage."""
-    from fitting.overlay import draw_overlay
+    from fitting.overlay import draw_overlay, draw_strip
     from fitting.texture import project_texture
     from hack_model.formats.glb import write_glb
 
@@ -170,10 +173,15 @@ def write_fit(
         overlay = draw_overlay(
             fitter.asset, fit.vertices, fit.camera, fit.photo.pixels, fit.landmarks, fit.model_landmarks
         )
+    with _timed(seconds, "views"):
+        head = {**fit.clip.parameters(0), "global_rotation": np.zeros(3), "translation": np.zeros(3)}
+        head_vertices = np.asarray(fitter.model(**head).vertices)
+        views = draw_strip(fitter.asset, fit.photo.pixels, overlay, fit.camera, fit.vertices, head_vertices, texture)
     with _timed(seconds, "write"):
         fit.clip.save(folder / "clip.npz")
         _write_picture(folder / "texture.png", texture)
         _write_picture(folder / "overlay.png", overlay)
+        _write_picture(folder / "views.png", views)
         rig = fitter.model.rig(fit.clip.shape, fit.clip.scale)
         write_glb(folder / "head.glb", rig, fit.clip, texture=texture, placement=False)
     report = {**fit.report, "seconds": {stage: round(value, 4) for stage, value in seconds.items()}}

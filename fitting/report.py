@@ -73,7 +73,7 @@ def fit_report(
     """The report without times and file names, as plain numbers, texts, lists and dictionaries."""
     expression = dict(zip(clip.expression_names, map(float, clip.expression[0]), strict=True))
     unseen = dict(UNSEEN)
-    if focal_known != "exif":
+    if focal_known not in ("exif", "given"):
         unseen["focal length"] = focal_known
     if not eyes_seen:
         unseen["gaze"] = "the eyes are closed; straight ahead"
