@@ -9,7 +9,7 @@ import bpy
 from hack_model.names import SKELETON
 
 from ..common.controls import LARYNX_SHIFT, REGIONS
-from ..common.head import active_head, expression_names, head_mesh
+from ..common.head import active_head, expression_names, head_mesh, required_head
 from ..common.keys import bone_names, control_keys, rotation_path
 from ..rig.drivers import property_path
 from .curves import object_curves
@@ -48,7 +48,7 @@ class KeyControls(RegionOperator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Keys controls as they are now."""
-        rig = active_head(context)
+        rig = required_head(context)
         for key in control_keys(rig, self.place):
             rig.keyframe_insert(property_path(key), group=REGIONS.get(self.place, "HACK"))
         for name in bone_names(rig, self.place):
@@ -65,7 +65,7 @@ class ResetControls(RegionOperator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Neutral values; nothing is keyed."""
-        rig = active_head(context)
+        rig = required_head(context)
         for key in control_keys(rig, self.place):
             rig[key] = float(rig.id_properties_ui(key).as_dict()["default"])
         for name in bone_names(rig, self.place):
@@ -86,7 +86,7 @@ class ClearKeys(RegionOperator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Removes keys; reports when there were none."""
-        rig = active_head(context)
+        rig = required_head(context)
         paths = {property_path(key) for key in control_keys(rig, self.place)}
         for name in bone_names(rig, self.place):
             paths |= {f'pose.bones["{name}"].{path}' for path in _bone_paths(rig.pose.bones[name])}
@@ -120,7 +120,7 @@ class KeySwallow(HeadOperator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Keys the larynx slide from its present value up and back."""
-        rig, scene = active_head(context), context.scene
+        rig, scene = required_head(context), context.scene
         rate = scene.render.fps / scene.render.fps_base
         rest = rig[LARYNX_SHIFT]
         for seconds, share in swallow_keys(self.seconds):
@@ -141,7 +141,7 @@ class ReleaseShapeKeys(HeadOperator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Mutes or unmutes the drivers of the expressions."""
-        rig = active_head(context)
+        rig = required_head(context)
         mesh = head_mesh(rig)
         if mesh is None:
             self.report({"ERROR"}, f"The mesh of {rig.name} was deleted; add the head again")

@@ -116,7 +116,7 @@ def head_blueprint(model: HACK, shape: Float[Array, " S"]) -> Blueprint:
         face_uv=asset.face_uv,
         face_material=asset.face_material,
         surfaces=tuple(
-            Surface(name, tuple(map(float, color)), float(roughness))
+            Surface(name, (float(color[0]), float(color[1]), float(color[2]), float(color[3])), float(roughness))
             for name, color, roughness in zip(
                 asset.material_names, asset.material_color, asset.material_roughness, strict=True
             )

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import bpy
 
+from hack_model.errors import HackError
+
 SCHEMA, MODEL, IDENTITY, EXPRESSIONS = "hack_schema", "hack_model", "hack_identity", "hack_expressions"
 """Id-properties of the armature object: version of this layout, the model's name and version, the identity's shape
 coefficients and the expressions' names (both as JSON)."""
@@ -23,7 +25,15 @@ def active_head(context: bpy.types.Context) -> bpy.types.Object | None:
     candidate = context.object
     if candidate is not None and candidate.type == "MESH":
         candidate = next((m.object for m in candidate.modifiers if m.type == "ARMATURE" and is_head(m.object)), None)
-    return candidate if is_head(candidate) else None
+    return candidate if candidate is not None and is_head(candidate) else None
+
+
+def required_head(context: bpy.types.Context) -> bpy.types.Object:
+    """The armature of the active head. Raises :class:`HackError` when none is; the operators' polls rule that out."""
+    rig = active_head(context)
+    if rig is None:
+        raise HackError("no head is active; click on a head's mesh or armature")
+    return rig
 
 
 def heads() -> Iterator[bpy.types.Object]:

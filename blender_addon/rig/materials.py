@@ -26,7 +26,7 @@ def build_materials(blueprint: Blueprint, name: str, texture: Path | None) -> li
 
 def _material(surface: Surface, name: str, image: bpy.types.Image | None) -> bpy.types.Material:
     material = bpy.data.materials.new(name)
-    if material.node_tree is None:  # always there from 5.0, where use_nodes is deprecated
+    if not material.use_nodes:  # always on from 5.0
         material.use_nodes = True
     tree = material.node_tree
     shader = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")

@@ -15,7 +15,7 @@ from hack_model.errors import FormatError, HackError
 from ..animation.clip import apply_clip
 from ..animation.ops import HeadOperator
 from ..common.blueprint import head_blueprint
-from ..common.head import MODEL, active_head, expression_names, head_mesh
+from ..common.head import MODEL, expression_names, head_mesh, required_head
 from ..common.model import load_model
 from ..common.naming import shape_key_names
 from .build import build_head
@@ -135,7 +135,7 @@ class ApplyClip(HeadOperator, ImportHelper):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Sets a pose or makes an action."""
-        rig = active_head(context)
+        rig = required_head(context)
         try:
             model = load_model(_path(self.model))
             title = f"{model.asset.name} {model.asset.version}"
@@ -157,10 +157,10 @@ class RemoveHead(HeadOperator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Leaves nothing of the head in the file that only it used."""
-        rig = active_head(context)
+        rig = required_head(context)
         mesh = head_mesh(rig)
         owners = [item for item in (mesh, rig) if item is not None]
-        orphans: list[bpy.types.ID] = [owner.data for owner in owners]
+        orphans: list[bpy.types.ID | None] = [owner.data for owner in owners]
         orphans += [owner.animation_data.action for owner in owners if owner.animation_data]
         orphans += [bone.custom_shape for bone in rig.pose.bones]
         orphans += list(mesh.data.materials) if mesh is not None else []
@@ -186,7 +186,7 @@ class NameShapeKeys(HeadOperator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Renames in place; drivers follow."""
-        rig = active_head(context)
+        rig = required_head(context)
         mesh = head_mesh(rig)
         if mesh is None:
             self.report({"ERROR"}, f"The mesh of {rig.name} was deleted; add the head again")
