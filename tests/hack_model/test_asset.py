@@ -48,6 +48,8 @@ def test_save_and_load_round_trip_byte_for_byte(asset: ModelAsset, saved: Path, 
     equal(asset, loaded)
     assert loaded.save(tmp_path / "again.npz").read_bytes() == saved.read_bytes()
     equal(asset, ModelAsset.from_arrays(asset.to_arrays()))
+    with zipfile.ZipFile(saved) as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}, "no clock in the bytes"
 
 
 def test_packed_round_trip_is_within_a_micrometre(asset: ModelAsset, tmp_path: Path) -> None:
