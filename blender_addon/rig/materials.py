@@ -26,7 +26,7 @@ def build_materials(blueprint: Blueprint, name: str, texture: Path | None) -> li
 
 def _material(surface: Surface, name: str, image: bpy.types.Image | None) -> bpy.types.Material:
     material = bpy.data.materials.new(name)
-    if not material.use_nodes:  # always on from 5.0
+    if bpy.app.version < (5, 0, 0):  # from then on a material always has nodes
         material.use_nodes = True
     tree = material.node_tree
     shader = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")

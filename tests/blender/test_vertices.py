@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import mathutils
 import numpy as np
 import pytest
@@ -49,22 +52,22 @@ def test_each_parameter_alone_moves_the_skin(head: Head, model: HACK, name: str)
     assert distance(wanted, model.template) > 1e-3
 
 
-def test_a_person_of_their_own(scene: object, model: HACK, asset_path: object, tmp_path: object) -> None:
+def test_a_person_of_their_own(scene: object, model: HACK, asset_path: Path, tmp_path: Path) -> None:
     shape = np.random.default_rng(5).normal(0, 1, len(model.shape_basis))
-    Clip.neutral(model, 1).__class__(
-        model.asset.name, model.asset.version, model.expression_names, np.zeros((1, len(model.expression_names))), shape
-    ).save(tmp_path / "clip.npz")
+    dataclasses.replace(Clip.neutral(model), shape=shape).save(tmp_path / "clip.npz")
     head = Head.add(model=str(asset_path), filepath=str(tmp_path / "clip.npz"))
     parameters = _random(model, 1)
     head.pose(**parameters)
     assert distance(head.vertices(), model.rig(shape)(**parameters).vertices) < EXACT
 
 
-@pytest.mark.parametrize("shift", np.linspace(LARYNX_KNOTS[0], LARYNX_KNOTS[1], 29) * LARYNX_SPACING)
-def test_larynx_between_its_keys(head: Head, model: HACK, shift: float) -> None:
-    head.pose(larynx_size=1.0, larynx_shift=shift)
-    wanted = model.rig()(larynx_size=1.0, larynx_shift=shift).vertices
-    assert distance(head.vertices(), wanted) < BETWEEN_KNOTS
+def test_larynx_between_its_keys(head: Head, model: HACK) -> None:
+    worst = {}
+    for shift in np.linspace(LARYNX_KNOTS[0], LARYNX_KNOTS[1], 29) * LARYNX_SPACING:
+        head.pose(larynx_size=1.0, larynx_shift=shift)
+        wanted = model.rig()(larynx_size=1.0, larynx_shift=shift).vertices
+        worst[shift] = distance(head.vertices(), wanted)
+    assert max(worst.values()) < BETWEEN_KNOTS
 
 
 def test_larynx_stays_beyond_its_last_key(head: Head, model: HACK) -> None:
