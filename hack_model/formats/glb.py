@@ -25,7 +25,7 @@ from hack_model.arrayfile import atomic_file
 from hack_model.clip import Clip
 from hack_model.formats.gltf_buffer import GltfBuffer
 from hack_model.formats.morphs import morph_targets
-from hack_model.formats.surface import MaterialMesh, material_meshes, vertex_normals
+from hack_model.formats.surface import MaterialMesh, material_meshes, turned_normals, vertex_normals
 from hack_model.formats.texture import encoded_image
 from hack_model.kinematics import rotation_matrix
 from hack_model.names import SKELETON, SKELETON_PARENTS
@@ -114,7 +114,7 @@ class _Writer:
         joints, weights = skin_influences(self.asset.weights)
         moved = [_without_noise(target.offsets, _SMALLEST_OFFSET) for target in self.targets]
         turned = (
-            [_without_noise(vertex_normals(rest + offsets, triangles) - normals, _SMALLEST_NORMAL) for offsets in moved]
+            [_without_noise(turned_normals(rest, normals, each, triangles), _SMALLEST_NORMAL) for each in moved]
             if morph_normals
             else []
         )
@@ -267,7 +267,8 @@ def _continuous(rotation: Float[Array, "F J 4"]) -> Float[Array, "F J 4"]:
 
 
 def _without_noise(values: Float[Array, "V 3"], smallest: float) -> Float[Array, "V 3"]:
-    return np.where(np.abs(values).max(axis=1, keepdims=True) < smallest, 0, values).astype(np.float32)
+    squared = np.einsum("vc,vc->v", values, values)
+    return np.where(squared[:, None] < smallest**2, 0, values).astype(np.float32)
 
 
 def _material(asset: ModelAsset, index: int, *, textured: bool) -> gltf.Material:

@@ -39,6 +39,7 @@ class GltfBuffer:
         self.views: list[gltf.BufferView] = []
         self._chunks: list[bytes] = []
         self._size = 0
+        self._zeros: dict[int, int] = {}
 
     def add(self, array: np.ndarray, *, target: int | None = None, bounds: bool = False) -> int:
         """Stores an array of scalars, vectors or (column-major) matrices; returns the accessor's index.
@@ -46,28 +47,37 @@ class GltfBuffer:
         ``target`` is the GPU binding (``gltf.ARRAY_BUFFER``, ``gltf.ELEMENT_ARRAY_BUFFER``); ``bounds`` writes the
         minimum and maximum, which positions and animation times must carry.
         """
-        accessor = self._accessor(array, bounds=bounds)
+        accessor = self._accessor(array)
+        if bounds:
+            columns = array.reshape(len(array), -1)
+            accessor.min, accessor.max = columns.min(axis=0).tolist(), columns.max(axis=0).tolist()
         accessor.bufferView = self.add_bytes(np.ascontiguousarray(array).tobytes(), target=target)
         return self._append(accessor)
 
     def add_offsets(self, offsets: Float[Array, "n 3"]) -> int:
         """Stores the offsets of a morph target; the zero rows cost nothing when most rows are zero."""
         offsets = np.ascontiguousarray(offsets, np.float32)
-        moved = np.flatnonzero(offsets.any(axis=1))
+        moved = np.flatnonzero((offsets[:, 0] != 0) | (offsets[:, 1] != 0) | (offsets[:, 2] != 0))
         index_type = np.uint16 if len(offsets) <= 1 << 16 else np.uint32
         if len(moved) * (12 + np.dtype(index_type).itemsize) >= offsets.nbytes:
             return self.add(offsets, target=gltf.ARRAY_BUFFER, bounds=True)
-        accessor = self._accessor(offsets, bounds=True)
+        if not len(moved) and len(offsets) in self._zeros:
+            return self._zeros[len(offsets)]
+        accessor = self._accessor(offsets)
         accessor.byteOffset = None  # it has no buffer view: zeros but for the sparse rows
-        if len(moved):
-            accessor.sparse = gltf.Sparse(
-                count=len(moved),
-                indices=gltf.AccessorSparseIndices(
-                    bufferView=self.add_bytes(moved.astype(index_type).tobytes()),
-                    componentType=_COMPONENT_TYPES[np.dtype(index_type).name],
-                ),
-                values=gltf.AccessorSparseValues(bufferView=self.add_bytes(offsets[moved].tobytes())),
-            )
+        kept = np.concatenate([np.zeros((1, 3), np.float32), offsets[moved]])
+        accessor.min, accessor.max = kept.min(axis=0).tolist(), kept.max(axis=0).tolist()
+        if not len(moved):
+            self._zeros[len(offsets)] = self._append(accessor)
+            return self._zeros[len(offsets)]
+        accessor.sparse = gltf.Sparse(
+            count=len(moved),
+            indices=gltf.AccessorSparseIndices(
+                bufferView=self.add_bytes(moved.astype(index_type).tobytes()),
+                componentType=_COMPONENT_TYPES[np.dtype(index_type).name],
+            ),
+            values=gltf.AccessorSparseValues(bufferView=self.add_bytes(offsets[moved].tobytes())),
+        )
         return self._append(accessor)
 
     def add_bytes(self, data: bytes, *, target: int | None = None) -> int:
@@ -84,14 +94,10 @@ class GltfBuffer:
         document.buffers = [gltf.Buffer(byteLength=self._size)]
         document.set_binary_blob(b"".join(self._chunks))
 
-    def _accessor(self, array: np.ndarray, *, bounds: bool) -> gltf.Accessor:
-        accessor = gltf.Accessor(
+    def _accessor(self, array: np.ndarray) -> gltf.Accessor:
+        return gltf.Accessor(
             componentType=_COMPONENT_TYPES[array.dtype.name], count=len(array), type=_SHAPES[array.shape[1:]]
         )
-        if bounds:
-            columns = array.reshape(len(array), -1)
-            accessor.min, accessor.max = columns.min(axis=0).tolist(), columns.max(axis=0).tolist()
-        return accessor
 
     def _append(self, accessor: gltf.Accessor) -> int:
         self.accessors.append(accessor)

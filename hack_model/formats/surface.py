@@ -11,7 +11,7 @@ from hack_model.asset import split_quads
 from hack_model.errors import FormatError
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
     from hack_model.asset import ModelAsset
 
@@ -57,6 +57,21 @@ def vertex_normals(vertices: Float[Array, "V 3"], triangles: Int[Array, "N 3"]) 
     lost = length[:, 0] < 1e-20
     normals = np.where(lost[:, None], (0.0, 1.0, 0.0), normals / np.where(lost[:, None], 1, length))
     return normals.astype(np.float32)
+
+
+def turned_normals(
+    rest: Float[Array, "V 3"], normals: Float[Array, "V 3"], offsets: Float[Array, "V 3"], triangles: Int[Array, "N 3"]
+) -> Float[Array, "V 3"]:
+    """Change of the unit normals of ``rest`` when ``offsets`` are added; only where a triangle changes."""
+    changed = np.zeros(len(rest), bool)
+    changed[triangles[_touching(triangles, np.einsum("vc,vc->v", offsets, offsets) > 0)]] = True
+    around = triangles[_touching(triangles, changed)]
+    return np.where(changed[:, None], vertex_normals(rest + offsets, around) - normals, 0)
+
+
+def _touching(triangles: Int[Array, "N 3"], chosen: Bool[Array, " V"]) -> Bool[Array, " N"]:
+    """Which triangles have a chosen corner. (Three columns are quicker than a reduction along rows of three.)"""
+    return chosen[triangles[:, 0]] | chosen[triangles[:, 1]] | chosen[triangles[:, 2]]
 
 
 def checked_vertices(asset: ModelAsset, vertices: Float[Array, "V 3"]) -> Float[Array, "V 3"]:
