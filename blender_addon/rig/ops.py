@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import bpy
-import numpy as np
 from bpy_extras.io_utils import ImportHelper
 
 from hack_model.clip import Clip
@@ -16,9 +15,26 @@ from ..animation.clip import apply_clip
 from ..animation.ops import HeadOperator
 from ..common.blueprint import head_blueprint
 from ..common.head import MODEL, expression_names, head_mesh, required_head
+from ..common.identity import person
 from ..common.model import load_model
 from ..common.naming import shape_key_names
 from .build import build_head
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hack_model.asset import ModelAsset
+
+
+_TRAITS = ("sex", "age", "weight", "muscle")
+"""Directions of the default model that "Add HACK head" offers."""
+
+
+def _trait(name: str, description: str, low: float, high: float) -> Any:
+    """A slider in steps of the model's direction; see ``hack-model info`` for what each model has."""
+    return bpy.props.FloatProperty(
+        name=name, description=description, soft_min=low, soft_max=high, min=-3, max=3, step=10
+    )
 
 
 class AddHead(bpy.types.Operator):
@@ -55,6 +71,10 @@ class AddHead(bpy.types.Operator):
         max=2,
         soft_max=1,
     )
+    sex: _trait("Sex", "-1 a woman, 1 a man", -1, 1)  # pyright: ignore
+    age: _trait("Age", "-1 is 20 years old, 0 is 40, 2 is 80", -1, 2)  # pyright: ignore
+    weight: _trait("Weight", "-1 thin, 1 heavy", -1, 1)  # pyright: ignore
+    muscle: _trait("Muscle", "-1 slight, 1 strong", -1, 1)  # pyright: ignore
     placement: bpy.props.BoolProperty(  # pyright: ignore
         name="Clip's Placement",
         description="Also move, turn and size the whole head as in the clip, where the camera was at the origin",
@@ -78,6 +98,8 @@ class AddHead(bpy.types.Operator):
             layout.prop(self, "placement")
             layout.prop(self, "texture")
         else:
+            for name in _TRAITS:
+                layout.prop(self, name, slider=True)
             layout.prop(self, "seed")
             layout.prop(self, "variation")
 
@@ -86,7 +108,7 @@ class AddHead(bpy.types.Operator):
             bpy.ops.object.mode_set(mode="OBJECT")
         model = load_model(_path(self.model))
         clip = Clip.load(_path(self.filepath)).for_model(model) if self.filepath else None
-        shape = clip.shape if clip is not None else _random_person(len(model.shape_basis), self.seed, self.variation)
+        shape = clip.shape if clip is not None else self._person(model.asset)
         name = Path(self.filepath).parent.name or "Head" if clip is not None else "Head"
         blueprint = head_blueprint(model, shape)
         rig = build_head(blueprint, model.asset, shape, name, context, self._texture())
@@ -94,6 +116,10 @@ class AddHead(bpy.types.Operator):
         if clip is not None:
             _apply(rig, clip, _path(self.filepath), context, placement=self.placement)
         return rig
+
+    def _person(self, asset: ModelAsset) -> np.ndarray:
+        traits = {name: getattr(self, name) for name in _TRAITS}
+        return person(asset, traits, self.seed, self.variation)
 
     def _texture(self) -> Path | None:
         if self.texture:
@@ -216,13 +242,6 @@ def _apply(rig: bpy.types.Object, clip: Clip, path: str, context: bpy.types.Cont
 def _path(path: str) -> str:
     """Blender's paths may be relative to the file (//)."""
     return bpy.path.abspath(path) if path else ""
-
-
-def _random_person(size: int, seed: int, variation: float) -> np.ndarray:
-    """Coefficients drawn as the population's, times ``variation``; zeros for seed 0."""
-    if seed == 0:
-        return np.zeros(size)
-    return np.random.default_rng(seed).standard_normal(size) * variation
 
 
 def _remove_unused(items: list[bpy.types.ID | None]) -> None:

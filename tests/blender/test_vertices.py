@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from blender_addon.common.controls import LARYNX_KNOTS, LARYNX_SPACING
-from hack_model import HACK
+from hack_model import HACK, ModelAsset
 from hack_model.clip import Clip
 from hack_model.names import CERVICAL_JOINTS
 from hack_model.posing import neck_pose
@@ -118,3 +118,25 @@ def test_scene_transform_moves_the_head_as_a_whole(head: Head, model: HACK) -> N
     head.rig.location, head.rig.rotation_euler, head.rig.scale = (1, 2, 3), (0.3, 0.2, 0.1), (2, 2, 2)
     head.set(head_turn=0.5)
     assert distance(head.vertices(), model.rig()(pose=neck_pose(model.asset, axial=0.5)).vertices) < EXACT
+
+
+def test_traits_are_the_models_directions(scene: object, asset: ModelAsset, tmp_path: Path) -> None:
+    directions = np.random.default_rng(2).normal(0, 1, (2, len(asset.shape_basis)))
+    named = dataclasses.replace(asset, direction_names=("age", "sex"), directions=directions)
+    head = Head.add(model=str(named.save(tmp_path / "named.npz")), sex=-0.5, age=1.5)
+    assert (
+        distance(head.vertices(), HACK.from_asset(asset)(shape=1.5 * directions[0] - 0.5 * directions[1]).vertices)
+        < EXACT
+    )
+
+
+def test_unknown_traits_are_refused(scene: object, asset: ModelAsset, tmp_path: Path) -> None:
+    plain = dataclasses.replace(asset, direction_names=(), directions=np.zeros((0, len(asset.shape_basis))))
+    with pytest.raises(RuntimeError, match="no direction 'muscle'"):
+        Head.add(model=str(plain.save(tmp_path / "plain.npz")), muscle=1.0)
+
+
+def test_a_number_is_a_person(scene: object, asset_path: Path) -> None:
+    heads = [Head.add(model=str(asset_path), seed=seed).vertices() for seed in (0, 5, 5, 6)]
+    assert distance(heads[1], heads[2]) == 0
+    assert min(distance(heads[0], heads[1]), distance(heads[1], heads[3])) > 1e-3
