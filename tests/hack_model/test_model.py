@@ -212,6 +212,16 @@ def test_larynx_is_the_chart_read_below_by_the_slide(asset: ModelAsset, exact: H
                 assert moved[vertex] == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize(("beyond", "share"), [(-0.1, 1.0), (0.0, 1.0), (0.5, 0.5), (1.0, 0.0), (2.0, 0.0), (9.0, 0.0)])
+def test_larynx_ends_one_texel_beyond_its_chart(asset: ModelAsset, beyond: float, share: float) -> None:
+    model = HACK.from_asset(replace(asset, larynx_map=np.full((5, 5), 1e-3)), dtype="float64")
+    vertex = int(np.argmin(np.abs(asset.larynx_uv - 0.5).sum(axis=1)))
+    row = 4 * float(asset.larynx_uv[vertex, 1])
+    for shift in (-(4 + beyond - row), row + beyond):
+        moved = model(larynx_size=1.0, larynx_shift=shift / 4 * LARYNX_METRES_PER_V).rest[vertex] - model().rest[vertex]
+        assert moved @ asset.larynx_direction == pytest.approx(share * 1e-3, abs=1e-8)
+
+
 def test_vertices_outside_the_chart_never_move(asset: ModelAsset, exact: HACK) -> None:
     outside = asset.larynx_uv[:, 0] < 0
     for shift in (0.0, 1.2, -1.2, 1.19):
