@@ -49,7 +49,7 @@ class ColourModel:
 
 
 _LEAST_RATIO = 0.03  # noise and compression alone spread colours as far
-_SHADOWED = 0.55  # skin under the chin is darker than the face without being less skin
+_SHADOWED = 0.75  # skin under the chin is darker than the face without being less skin
 
 
 def features(photo: UInt8[Array, "H W 3"]) -> Float[Array, "H W 3"]:
@@ -59,10 +59,11 @@ def features(photo: UInt8[Array, "H W 3"]) -> Float[Array, "H W 3"]:
     return np.stack([logarithm[..., 0] - green, logarithm[..., 2] - green, green], axis=-1)
 
 
-def cleaned(mask: Float[Array, "H W"], radius: float) -> Float[Array, "H W"]:
-    """A soft mask without specks and without the mixed pixels along its border; ``radius`` in pixels."""
-    blurred = cv2.GaussianBlur(mask, (0, 0), radius)
-    return np.minimum(mask, smoothstep(blurred, 0.55, 0.88))
+def _feathered(mask: Float[Array, "H W"], radius: float) -> Float[Array, "H W"]:
+    """The mask without specks, falling softly to zero inside its border, where pixels mix with what is beyond it."""
+    inside = cv2.GaussianBlur(mask, (0, 0), radius) > 0.5
+    depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5)
+    return smoothstep(depth, radius, 4 * radius)
 
 
 def skin_and_hair(
@@ -80,11 +81,11 @@ def skin_and_hair(
     skin_model = ColourModel.learn(colours[face], level=0.3, greyness=0.26)
     distance = skin_model.distance(colours, _SHADOWED)
     shining = _small_spots((distance > 2.6) & (colours[..., 2] > skin_model.centre[2]), 20 * radius)
-    skin = cleaned(np.maximum(smoothstep(distance, 4.2, 2.6), shining), radius)
+    skin = _feathered(np.maximum(smoothstep(distance, 4.2, 2.6), shining), radius)
     if scalp.sum() < 50 or np.median(distance[scalp]) < 2.6:
         return skin, np.zeros_like(skin)
     hair_model = ColourModel.learn(colours[scalp & (distance > 2.6)], level=0.45, greyness=1.0)
-    return skin, cleaned(smoothstep(hair_model.distance(colours), 4.2, 2.6), radius)
+    return skin, _feathered(smoothstep(hair_model.distance(colours), 4.2, 2.6), radius)
 
 
 def _small_spots(mask: Shaped[Array, "H W"], limit: float) -> Shaped[Array, "H W"]:

@@ -25,7 +25,7 @@ _HEAD_HEIGHT = 640  # pixels of the model in the maps that tell what is visible
 _MAX_COLOUR_HEIGHT = 1500  # pixels of the model in the picture colours are read from; a map of 1024 holds no more
 _DEPTH_SLACK = 0.0015  # metres by which a surface may miss its own depth
 _DEPTH_JUMP = 0.008  # metres between neighbouring pixels that make an occluding edge
-_GRAZING, _FACING = 0.12, 0.50  # cosines of the viewing angle between which a photo becomes trustworthy
+_GRAZING, _FACING = 0.18, 0.60  # cosines of the viewing angle between which a photo becomes trustworthy
 _OUTLINE = 0.016  # of the model's height in the picture: how wrong its outline may be
 _FOLD = 0.004  # the same for edges inside the face
 _BROW_MARGIN = 0.012  # metres above the brows that belong to the face
@@ -92,7 +92,7 @@ class View:
         if (good & (inside > 0.9)).sum() < 100:
             raise ParameterError("the model's face is not in the picture; check the fit's camera and placement")
         skin, hair = skin_and_hair(
-            small, good & (inside > 0.9), good & (scalpness > 0.8) & (outline > 3 * margin), _HEAD_HEIGHT / 200
+            small, good & (inside > 0.9), good & (scalpness > 0.8) & (outline > 3 * margin), _HEAD_HEIGHT / 250 * max(1.0, _HEAD_HEIGHT / tall)
         )
         haired = (scalpness > 0.5) & (hair > 0.9) & (skin < 0.1)
         hairy = haired.sum() > 50

@@ -81,6 +81,8 @@ def interpolation(
 
 def sample(image: Shaped[Array, "H W C"], x: Float[Array, " n"], y: Float[Array, " n"]) -> Float[Array, "n C"]:
     """Bilinear values of an image at points in pixels (centres at + 0.5); beyond its border the border's value."""
+    if not len(x):
+        return np.zeros((0, image.shape[2]), np.float32)
     rows, remainder = divmod(len(x), 16384)  # cv2.remap takes images of at most 32767 pixels a side
     padded = np.zeros((2, (rows + bool(remainder)) * 16384), np.float32)
     padded[0, : len(x)], padded[1, : len(y)] = x, y

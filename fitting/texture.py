@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray
 
-_EVENED = 0.6  # of the photo's shading taken off, since whoever shows the head lights it again; all of it looks flat
+_EVENED = 0.75  # of the photo's shading taken off, since whoever shows the head lights it again; all of it looks flat
 _DARKEST = 0.004  # linear, added before logarithms
 _MAX_TONE = 4.0  # natural logarithm: a tone field changes colours at most fiftyfold, fair skin to black hair
 
