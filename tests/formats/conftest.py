@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def synthetic() -> HACK:
 def validate() -> Validate:
     """Khronos' validator: a GLB file in, the issues of its report out. Installed on first use, from the lock file."""
     node, npm = _node_tools()
-    with FileLock(GLTF_TOOLS / ".install.lock"):
+    with FileLock(Path(tempfile.gettempdir()) / "hack-model-gltf-tools.lock"):
         if not (GLTF_TOOLS / "node_modules" / "gltf-validator").is_dir():
             subprocess.run([*npm, "ci", "--no-audit", "--no-fund"], cwd=GLTF_TOOLS, check=True, timeout=300)
 
