@@ -74,8 +74,8 @@ class Form:
 _HEIGHTS = (-0.15, 0.0, 0.25, 0.55, 0.82, 0.97)
 FORMS = {
     "incisor": Form(
-        _HEIGHTS, (0.6, 0.68, 0.82, 0.95, 0.99, 0.95),
-        (0.36, 0.42, 0.45, 0.42, 0.34, 0.26), (-0.4, -0.46, -0.48, -0.22, -0.02, 0.07), 2.6,
+        _HEIGHTS, (0.64, 0.74, 0.89, 1.0, 1.03, 1.0),
+        (0.36, 0.42, 0.45, 0.42, 0.34, 0.26), (-0.4, -0.46, -0.48, -0.22, -0.02, 0.07), 3.4,
     ),
     "canine": Form(
         _HEIGHTS, (0.62, 0.7, 0.85, 0.99, 0.86, 0.45),
@@ -332,7 +332,7 @@ def _gum(jaw: Jaw) -> tuple[np.ndarray, np.ndarray]:
     between = np.abs(2 * share - 1) ** 1.8
     neck = np.array([jaw.edge(i) + jaw.up * jaw.crowns[i].length for i in tooth])
     size = np.array([jaw.crowns[i].buccolingual for i in tooth])
-    papilla = np.array([0.36 * jaw.crowns[i].length for i in tooth])
+    papilla = np.array([0.30 * jaw.crowns[i].length for i in tooth])
     neck, size, papilla = (_smoothed(value) for value in (neck, size, papilla))
     front = np.array([FORMS[jaw.crowns[i].kind].labial[1] for i in tooth]) * size * (1 - 0.34 * between)
     back = np.array([FORMS[jaw.crowns[i].kind].lingual[1] for i in tooth]) * size * (1 - 0.30 * between)

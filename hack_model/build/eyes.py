@@ -117,7 +117,9 @@ def _profile() -> list[tuple[str, list[tuple[float, float]]]]:
     pupil = [collarette[-1], (PUPIL_RADIUS * 0.9, rim - 0.0008), (0.0, rim - 0.0009)]
     top = np.arcsin(IRIS_RADIUS / CORNEA_RADIUS)
     arc = [float(top * step) for step in (1.0, 0.75, 0.5, 0.25, 0.0)]
-    cornea = [(1.002 * CORNEA_RADIUS * float(np.sin(a)), _cornea_centre() + CORNEA_RADIUS * float(np.cos(a))) for a in arc]
+    cornea = [
+        (1.002 * CORNEA_RADIUS * float(np.sin(a)), _cornea_centre() + CORNEA_RADIUS * float(np.cos(a))) for a in arc
+    ]
     return [
         ("sclera", sclera), ("limbus", limbus), ("iris", iris), ("iris_inner", collarette), ("pupil", pupil),
         ("cornea", cornea),

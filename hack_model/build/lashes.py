@@ -1,6 +1,6 @@
 """Lashes: tapered, curved hairs rooted on the outer edges of the lids' margins, which they follow and turn with.
 
-Lengths of 8–10 mm above and 6–7 mm below are the span of adults; hairs are fewer and thicker than real ones.
+Hairs are fewer and thicker than real ones, 7 mm long above and 4 mm below.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     Array = np.ndarray
 
-_COUNT = {"upper": 46, "lower": 30}
-_LENGTH = {"upper": 0.0085, "lower": 0.0050}
-_WIDTH = {"upper": 0.00042, "lower": 0.0003}
-_RISE = {"upper": 0.75, "lower": -0.55}
+_COUNT = {"upper": 64, "lower": 34}
+_LENGTH = {"upper": 0.0072, "lower": 0.0040}
+_WIDTH = {"upper": 0.00038, "lower": 0.00026}
+_RISE = {"upper": 0.42, "lower": -0.45}
 """How far the tip bends up (or down) for its length."""
 _SECTIONS = 4
 
@@ -115,7 +115,7 @@ def _build_left(head: Head) -> Part:
     lids = find_lids(head, "left")
     place = roots.at(head.skin.vertices)
     outward = place - lids.ball.centre
-    outward[:, 1] *= 0.35
+    outward[:, 1] = np.where(roots.upper, -0.12, -0.25) * np.abs(outward[:, 2])
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     name = np.where(roots.upper, "upper", "lower")
     jitter = np.random.default_rng(3).uniform(-1, 1, (len(place), 3))
@@ -133,9 +133,10 @@ def _build_left(head: Head) -> Part:
     share = np.linspace(0, 1, _SECTIONS)
     spine = place[:, None] + length[:, None, None] * (
         share[None, :, None] * direction[:, None]
-        + (rise[:, None] * share[None] ** 2 - 0.12 * np.sign(rise)[:, None] * share[None])[..., None] * np.array([0.0, 1.0, 0.0])
+        + (rise[:, None] * share[None] ** 2 - 0.12 * np.sign(rise)[:, None] * share[None])[..., None]
+        * np.array([0.0, 1.0, 0.0])
     )
-    spine -= 0.0004 * outward[:, None]
+    spine -= 0.0008 * outward[:, None]
     half = 0.5 * width[:, None, None] * (1 - 0.85 * share[None, :, None]) * across[:, None]
     vertices = np.stack([spine - half, spine + half], axis=2).reshape(-1, 3)
     quads = []

@@ -28,7 +28,7 @@ RINGS = 12
 FAR = 99.0
 _SEED = (7773, 7774)
 """Two neighbouring base vertices on the left eye's ring 0 (MakeHuman's hm08 mesh)."""
-_SEAT = 0.0006
+_SEAT = 0.0013
 """Ring 0 reaches this far below the surface of the eyeball at rest, so that no gap shows."""
 _CLEARANCE = 0.0007
 """The skin of a lid stays this far before the eyeball."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _REACH = 0.006
 """Height above and below the line of the lips within which the lips close, metres."""
+_CORNER = 0.0035
+"""The corner of the mouth lies this far beyond the last column whose lips can be told apart."""
 _CLEARANCE = 0.0005
 """Distance the inside of lips and cheeks keeps from teeth and gums."""
 _STEP = 0.0006
@@ -43,36 +45,60 @@ def close_lips(head: Head) -> Head:
     return head
 
 
-def _close_step(head: Head) -> Head:
+@dataclass(frozen=True)
+class LipLine:
+    """Where the lips meet, by distance from the midline ``x``: the lower end of the upper lip, the top of the lower."""
+
+    x: Float[Array, " n"]
+    upper: Float[Array, " n"]
+    lower: Float[Array, " n"]
+
+    @property
+    def corner(self) -> float:
+        """Distance of the corners of the mouth from the midline in metres."""
+        return float(self.x[-1])
+
+    def gap(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Opening between the lips at x, 0 beyond the corners."""
+        return np.interp(np.abs(x), self.x, self.upper - self.lower, right=0.0)
+
+    def middle(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Height of the line at x."""
+        return np.interp(np.abs(x), self.x, (self.upper + self.lower) / 2)
+
+
+def find_lip_line(head: Head) -> LipLine:
+    """The line of the lips on the outer skin, averaged over both sides."""
     line, wall = mouth_place(head)
-    lower_base = lower_lip(head)
     skin = head.skin.vertices
-    lower = head.skin.embedding @ lower_base.astype(float) > 0.5
-    near = (np.abs(skin[:, 1] - line) < _REACH) & (skin[:, 2] > wall - 0.012) & (np.abs(skin[:, 0]) < 0.03)
-    bins = np.linspace(-0.021, 0.021, 15)
-    half = (bins[1] - bins[0]) / 2
-    tops, bottoms = [], []
-    for middle in bins:
-        column = near & (np.abs(skin[:, 0] - middle) < half)
+    outer = ~head.inner["mouth_interior"] & (np.abs(skin[:, 1] - line) < 1.3 * _REACH) & (skin[:, 2] > wall - 0.02)
+    lower = head.skin.embedding @ lower_lip(head).astype(float) > 0.5
+    rows = []
+    for x in np.arange(0.0, 0.035, 0.0015):
+        column = outer & (np.abs(np.abs(skin[:, 0]) - x) < 0.0016)
         top, bottom = skin[column & ~lower, 1], skin[column & lower, 1]
-        tops.append(top.min() if top.size else np.nan)
-        bottoms.append(bottom.max() if bottom.size else np.nan)
-    gap = np.array(tops) - np.array(bottoms)
-    middle = (np.array(tops) + np.array(bottoms)) / 2
-    good = np.isfinite(gap) & (np.abs(gap) < 0.002)
+        if not (top.size and bottom.size) or abs(top.min() - bottom.max()) > 0.0014:
+            break
+        rows.append((x, top.min(), bottom.max()))
+    rows.append((rows[-1][0] + _CORNER, *rows[-1][1:]))  # the slit goes on into the corner, where columns mix with it
+    x, upper, low = np.array(rows).T
+    return LipLine(x, upper, low)
+
+
+def _close_step(head: Head) -> Head:
+    _, wall = mouth_place(head)
+    lips = find_lip_line(head)
     x = head.base[:, 0]
-    opening = np.interp(np.abs(x), np.abs(bins[good][bins[good] >= 0]), gap[good][bins[good] >= 0], right=0.0)
-    centre = np.interp(np.abs(x), np.abs(bins[good][bins[good] >= 0]), middle[good][bins[good] >= 0])
     used = np.zeros(len(x), bool)
     used[head.skin_control] = True
-    near_base = used & (np.abs(x) < 0.024) & (head.base[:, 2] > wall - 0.012)
-    weight = np.where(near_base, np.exp(-(((head.base[:, 1] - centre) / (0.5 * _REACH)) ** 2)), 0.0)
-    side = np.where(lower_base, 0.5, -0.5)
+    used &= (np.abs(x) < lips.corner) & (head.base[:, 2] > wall - 0.02)
+    distance = (head.base[:, 1] - lips.middle(x)) / (0.5 * _REACH)
+    weight = np.where(used, np.exp(-(distance**2)), 0.0)
+    side = np.where(lower_lip(head), 0.5, -0.5)
     base = head.base.copy()
-    base[:, 1] += side * weight * np.clip(opening, 0, 0.001)
-    return dataclasses.replace(
-        head, base=base, skin=dataclasses.replace(head.skin, vertices=head.skin.embedding @ base)
-    )
+    base[:, 1] += side * weight * np.clip(lips.gap(x), 0, 0.001)
+    skin = dataclasses.replace(head.skin, vertices=head.skin.embedding @ base)
+    return dataclasses.replace(head, base=base, skin=skin)
 
 
 @dataclass(frozen=True)
@@ -125,7 +151,6 @@ class LipGuard:
         self.rest = head.skin.vertices
         self.teeth = teeth
         shields = [TeethShield.of(part.vertices) for part in teeth]
-        line, wall = mouth_place(head)
         low = min(part.vertices[:, 1].min() for part in teeth) - 0.03
         high = max(part.vertices[:, 1].max() for part in teeth) + 0.004
         box = (self.rest[:, 1] > low) & (self.rest[:, 1] < high) & (np.abs(self.rest[:, 0]) < 0.05)
@@ -139,7 +164,6 @@ class LipGuard:
             (np.ones(2 * len(edges)), (edges.T.reshape(-1), edges[:, ::-1].T.reshape(-1))), (count,) * 2
         )
         self.average = sp.diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)) @ links
-        self.line = line
 
     def guard(
         self, delta: Float[Array, "V 3"], moves: list[Float[Array, "n 3"]], *, rounds: int = 4

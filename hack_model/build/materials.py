@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse as sp
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from hack_model.asset import split_quads
+from hack_model.build.dentition import mouth_place
 from hack_model.build.lids import FAR, find_lids, ring_field
+from hack_model.build.lips import find_lip_line
 from hack_model.build.refine import Edges
 from hack_model.build.regions import skin_regions
 
@@ -31,8 +34,8 @@ TABLE = {
     "limbus": ((0.10, 0.075, 0.055, 1.0), 0.25),
     "iris": ((0.115, 0.06, 0.025, 1.0), 0.3),
     "iris_inner": ((0.19, 0.10, 0.04, 1.0), 0.3),
-    "pupil": ((0.003, 0.003, 0.003, 1.0), 0.2),
-    "cornea": ((1.0, 1.0, 1.0, 0.05), 0.03),
+    "pupil": ((0.003, 0.003, 0.003, 1.0), 0.6),
+    "cornea": ((0.0, 0.0, 0.0, 0.08), 0.03),
     "teeth": ((0.70, 0.64, 0.53, 1.0), 0.18),
     "gums": ((0.46, 0.15, 0.14, 1.0), 0.35),
     "tongue": ((0.45, 0.15, 0.14, 1.0), 0.4),
@@ -41,7 +44,7 @@ TABLE = {
 """Linear RGBA and roughness of every material."""
 _TONE = np.array([0.775, 0.605, 0.520])
 _REDDER = np.array([0.735, 0.500, 0.440])
-_LIPS = np.array([0.640, 0.375, 0.355])
+_LIPS = np.array([0.655, 0.405, 0.380])
 _MOUTH = np.array([0.330, 0.120, 0.115])
 _LID = np.array([0.700, 0.490, 0.440])
 _BROW = np.array([0.170, 0.120, 0.090])
@@ -103,18 +106,20 @@ def _colours(head: Head, place: np.ndarray, carried) -> np.ndarray:
     colour = np.broadcast_to(_TONE, place.shape).copy()
     blotch = 0.5 * _noise(place, 0.018, 5) + 0.3 * _noise(place, 0.006, 6) + 0.2 * _noise(place, 0.0025, 7)
     colour *= 1 + 0.035 * blotch[:, None]
-    colour = _blend(colour, _REDDER, 0.55 * _blob(side, eye + [0.008, -0.034, 0.0], 0.024))  # cheek
+    colour = _blend(colour, _REDDER, 0.55 * _blob(side, eye + np.array([0.008, -0.034, 0.0]), 0.024))  # cheek
     colour = _blend(colour, _REDDER, 0.6 * _blob(side, [0, eye[1] - 0.033, eye[2] + 0.055], 0.013))  # tip of the nose
     colour = _blend(colour, _REDDER, 0.35 * _blob(side, [0, eye[1] - 0.098, eye[2] + 0.04], 0.016))  # chin
     colour = _blend(colour, _REDDER, 0.5 * carried(regions["ears"]))
-    colour = _blend(colour, _SHADOW, 0.35 * _blob(side, eye + [-0.004, -0.014, 0.012], 0.011))  # below the eye
+    colour = _blend(
+        colour, _SHADOW, 0.35 * _blob(side, eye + np.array([-0.004, -0.014, 0.012]), 0.011)
+    )  # below the eye
     rings = np.minimum(ring_field(head, find_lids(head, "left")), ring_field(head, find_lids(head, "right")))
     margin = np.where(rings < FAR, np.exp(-((np.maximum(rings, -0.5) - 0.6) ** 2) / 0.9), 0.0)
     colour = _blend(colour, _LID, 0.85 * carried(margin))
     colour = _blend(colour, _LID * 0.85, carried(np.where(rings < 0.3, 1.0, 0.0)))
-    lip = np.clip(carried(_lip_field(head)), 0, 1)
-    colour = _blend(colour, _LIPS * (1 + 0.05 * _noise(place, 0.0015, 9))[:, None], 0.85 * lip)
-    colour = _blend(colour, _MOUTH, np.clip(carried(regions["mouth_interior"]), 0, 1))
+    lip = lip_density(head, place)
+    colour = _blend(colour, _LIPS * (1 + 0.05 * _noise(place, 0.0015, 9))[:, None], 0.75 * lip)
+    colour = _blend(colour, _MOUTH, carried(head.inner["mouth_interior"].astype(float)))
     colour = _blend(colour, _MOUTH * 0.8, carried(_nostrils(head)))
     return _blend(colour, _BROW, brow_density(side - eye, place))
 
@@ -134,14 +139,33 @@ def brow_density(offset: Float[Array, "n 3"], place: Float[Array, "n 3"]) -> Flo
     inside = np.clip(1.35 - np.abs(across) ** 1.6 * 1.1, 0, 1) * (offset[:, 2] > -0.01)
     beyond = (index == 0) | (index == len(curve) - 1)
     inside *= np.where(beyond, np.exp(-((distance / 0.0022) ** 2)), 1.0)
-    slant = along[index] * 0.052 - across * half[index] * (0.9 - 0.8 * along[index])
-    hair = _noise(np.stack([slant / 0.00075, across * 0.9, np.sign(place[:, 0])], axis=1), 1.0, 21)
-    return np.clip(inside * (0.72 + 0.45 * hair), 0, 0.92) * np.clip(inside * 2.2, 0, 1)
+    slant = along[index] * 0.052 - across * half[index] * (0.9 - 0.75 * along[index])
+    mirror = np.sign(place[:, 0])
+    hair = 0.6 * _noise(np.stack([slant / 0.00055, across * 0.7, mirror], axis=1), 1.0, 21)
+    hair += 0.4 * _noise(np.stack([slant / 0.00031, across * 1.1, mirror], axis=1), 1.0, 22)
+    start = np.clip(along[index] / 0.22, 0, 1) * np.clip((1 - along[index]) / 0.25, 0.25, 1)
+    return np.clip(inside * (0.50 + 0.75 * hair), 0, 0.8) * np.clip(inside * 1.6, 0, 1) * (0.35 + 0.65 * start)
 
 
-def _lip_field(head: Head) -> np.ndarray:
-    """Red of the lips per skin vertex."""
-    return skin_regions(head)["lips"]
+def lip_density(head: Head, place: Float[Array, "n 3"]) -> Float[Array, " n"]:
+    """How red points are as lips, in [0, 1]: between the line of the lips and the borders of the vermilion.
+
+    Mean heights of the vermilion of both sexes, 8.0 mm above and 9.3 mm below (Farkas 1994).
+    """
+    line = find_lip_line(head)
+    _, wall = mouth_place(head)
+    share = np.clip(np.abs(place[:, 0]) / (line.corner), 0, 1)
+    peaks = np.abs(place[:, 0]) - 0.0062
+    bow = 0.0007 * np.exp(-((place[:, 0] / 0.0030) ** 2)) - 0.0004 * np.exp(-((peaks / 0.003) ** 2))
+    upper = 0.0080 * (1 - share**1.7) ** 0.9 - bow
+    lower = 0.0093 * (1 - share**2.4) ** 0.8
+    above = place[:, 1] - line.middle(place[:, 0])
+    soft = 0.0011
+    inside = np.where(above > 0, upper - above, lower + above)
+    density = np.clip(0.5 + inside / (2 * soft), 0, 1)
+    density = density * density * (3 - 2 * density)
+    front = np.clip((place[:, 2] - (wall - 0.024)) / 0.004, 0, 1)
+    return density * front * (share < 1)
 
 
 def _nostrils(head: Head) -> np.ndarray:
@@ -149,8 +173,6 @@ def _nostrils(head: Head) -> np.ndarray:
     skin = head.skin
     eye = find_lids(head, "left").ball.centre
     edges = Edges.of(skin.faces).vertices
-    from scipy import sparse as sp
-
     count = len(skin.vertices)
     links = sp.csr_matrix((np.ones(2 * len(edges)), (edges.T.reshape(-1), edges[:, ::-1].T.reshape(-1))), (count,) * 2)
     average = sp.diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)) @ links
