@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _SIDE, _DISTANCE, _FOCAL = 512, 1.1, 1900.0
 _ROBUST = 0.01  # share of the outer-eye-corner distance beyond which a detection loses its pull
+_NEIGHBOURS = 80  # vertices among which a place is sought closely
 _MIN_VISIBLE = 0.08  # share of the heads in which a vertex must be seen to carry a point
 _OFTEN = (("jawOpen",), ("eyeBlink_L", "eyeBlink_R"), ("mouthSmile_L", "mouthSmile_R"))
 
@@ -70,21 +71,25 @@ def rendered_heads(asset: ModelAsset, detector: FaceDetector, count: int, seed: 
     return result
 
 
-def locate(asset: ModelAsset, sightings: Sequence[Sighting]) -> Embedding:
-    """The surface points that come nearest to the detections over all sightings."""
+def locate(asset: ModelAsset, sightings: Sequence[Sighting], around: Embedding | None = None) -> Embedding:
+    """The surface points that come nearest to the detections over all sightings.
+
+    ``around`` is an embedding in whose neighbourhood to search, which is quicker than the whole face.
+    """
     allowed = _allowed_vertices(asset, sightings)
     vertices, weights = np.zeros((POINT_COUNT, 3), np.int32), np.zeros((POINT_COUNT, 3))
     error = np.zeros(POINT_COUNT)
     emphasis = np.array([sighting.weight for sighting in sightings])
-    stacked = {
-        part: np.stack([sighting.vertices[chosen] for sighting in sightings]) for part, chosen in allowed.items()
-    }
     on_eyeballs = set(points().of_group("iris").tolist())
     for point in range(POINT_COUNT):
         candidates = allowed["eyes" if point in on_eyeballs else "skin"]
+        if around is not None:
+            place = around.weights[point] @ asset.template[around.vertices[point]]
+            distance = np.linalg.norm(asset.template[candidates] - place, axis=1)
+            candidates = candidates[np.argsort(distance)[:_NEIGHBOURS]]
         seen = np.stack([sighting.points[point] for sighting in sightings]).astype(np.float32)
-        projected = stacked["eyes" if point in on_eyeballs else "skin"]
-        triangles = _nearby_triangles(asset, candidates, projected, seen, emphasis)
+        candidates = _nearest_vertices(candidates, sightings, seen, emphasis)
+        triangles = _triangles_at(asset, candidates[:5], allowed)
         vertices[point], weights[point], error[point] = _best_place(triangles, sightings, seen, emphasis)
     return Embedding(vertices, weights, error)
 
@@ -95,15 +100,20 @@ def with_embedding(asset: ModelAsset, embedding: Embedding) -> ModelAsset:
 
 
 def topology_digest(asset: ModelAsset) -> str:
-    """Identifies the mesh a table belongs to: its faces, wherever the vertices are."""
-    return hashlib.sha256(np.ascontiguousarray(asset.faces, "<i4").tobytes()).hexdigest()[:16]
+    """Identifies the mesh a table belongs to: the faces of skin and eyeballs, wherever their vertices are."""
+    used = np.zeros(asset.vertex_count, bool)
+    for name in asset.part_names:
+        if name == "skin" or name.startswith("eye_"):
+            used[asset.part(name)] = True
+    faces = asset.faces[used[asset.faces[:, :3]].all(axis=1)]
+    return hashlib.sha256(np.ascontiguousarray(faces, "<i4").tobytes()).hexdigest()[:16]
 
 
 def write_embedding(path: Path, asset: ModelAsset, embedding: Embedding) -> None:
     """Writes the table that :func:`hack_model.build.landmarks.read_points` reads."""
     lines = [
         "# MediaPipe's 478 face points on the model: three vertices and their weights, made by fitting.embedding.",
-        f"# Mesh: {topology_digest(asset)} (SHA-256 of the faces, first 16 digits).",
+        f"# Mesh: {topology_digest(asset)} (SHA-256 of the faces of skin and eyeballs, first 16 digits).",
         "landmark,vertex_1,vertex_2,vertex_3,weight_1,weight_2,weight_3",
     ]
     for point, (corners, shares) in enumerate(zip(embedding.vertices, embedding.weights, strict=True)):
@@ -192,61 +202,63 @@ def _allowed_vertices(asset: ModelAsset, sightings: Iterable[Sighting]) -> dict[
     return {"skin": np.flatnonzero(often & skin), "eyes": np.flatnonzero(often & (eyes if eyes.any() else skin))}
 
 
-def _nearby_triangles(
-    asset: ModelAsset, candidates: np.ndarray, projected: np.ndarray, seen: np.ndarray, emphasis: np.ndarray
-) -> Int[Array, "n 3"]:
-    """Triangles among the candidates at the few vertices that come nearest to a point's detections."""
-    sample = slice(None, None, max(len(seen) // 20, 1))
-    rough = ((projected[sample] - seen[sample, None]) ** 2).sum(axis=2)
-    near = np.argsort(np.median(rough, axis=0))[:100]
-    miss = ((projected[:, near] - seen[:, None]) ** 2).sum(axis=2) / _ROBUST**2
-    best = candidates[near[np.argsort(emphasis @ np.log1p(miss))[:5]]]
-    allowed = np.zeros(asset.vertex_count, bool)
-    allowed[candidates] = True
+def _nearest_vertices(
+    candidates: Int[Array, " n"], sightings: Sequence[Sighting], seen: np.ndarray, emphasis: np.ndarray
+) -> Int[Array, " m"]:
+    """The candidates that come nearest to a point's detections, best first."""
+    if len(candidates) > _NEIGHBOURS:
+        sample = range(0, len(sightings), max(len(sightings) // 10, 1))
+        rough = np.stack([((sightings[k].vertices[candidates] - seen[k]) ** 2).sum(axis=1) for k in sample])
+        candidates = candidates[np.argsort(np.median(rough, axis=0))[:_NEIGHBOURS]]
+    miss = np.stack([((s.vertices[candidates] - y) ** 2).sum(axis=1) for s, y in zip(sightings, seen, strict=True)])
+    return candidates[np.argsort(emphasis @ np.log1p(miss / _ROBUST**2))]
+
+
+def _triangles_at(asset: ModelAsset, corners: np.ndarray, allowed: dict[str, np.ndarray]) -> Int[Array, "n 3"]:
+    """Triangles at any of the corners with all their own corners among the allowed vertices."""
+    usable = np.zeros(asset.vertex_count, bool)
+    for vertices in allowed.values():
+        usable[vertices] = True
     triangles = asset.triangles
-    return triangles[np.isin(triangles, best).any(axis=1) & allowed[triangles].all(axis=1)]
+    here = np.isin(triangles, corners).any(axis=1)
+    triangles = triangles[here]
+    return triangles[usable[triangles].all(axis=1)]
 
 
 def _best_place(
-    triangles: Int[Array, "n 3"], sightings: Sequence[Sighting], seen: np.ndarray, emphasis: np.ndarray
+    triangles: Int[Array, "T 3"], sightings: Sequence[Sighting], seen: np.ndarray, emphasis: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
+    """The triangle, the weights in it and the median miss of the place that comes nearest to the detections."""
     used, local = np.unique(triangles, return_inverse=True)
     projected = np.stack([sighting.vertices[used] for sighting in sightings]).astype(np.float64)
-    best = (np.inf, triangles[0], np.array([1.0, 0.0, 0.0]), 0.0)
-    for triangle, corners in zip(triangles, local.reshape(-1, 3), strict=True):
-        weights = _barycentric(projected[:, corners], seen, emphasis)
-        miss = np.linalg.norm(np.einsum("kcx,c->kx", projected[:, corners], weights) - seen, axis=1)
-        cost = float(emphasis @ np.log1p((miss / _ROBUST) ** 2))
-        if cost < best[0]:
-            best = (cost, triangle, weights, float(np.median(miss)))
-    return best[1], best[2], best[3]
+    arms = (projected - seen[:, None])[:, local.reshape(-1, 3)].swapaxes(0, 1)  # (T, K, 3, 2)
+    weights = np.full((len(triangles), 3), 1 / 3)
+    for _ in range(4):  # reweighted least squares
+        squared = (np.einsum("tkcx,tc->tkx", arms, weights) ** 2).sum(axis=2)
+        weights = _constrained(arms, emphasis / (1 + squared / _ROBUST**2))
+    squared = (np.einsum("tkcx,tc->tkx", arms, weights) ** 2).sum(axis=2)
+    best = int(np.argmin(np.log1p(squared / _ROBUST**2) @ emphasis))
+    return triangles[best], weights[best], float(np.median(np.sqrt(squared[best])))
 
 
-def _barycentric(corners: Float[Array, "K 3 2"], seen: Float[Array, "K 2"], emphasis: np.ndarray) -> Float[Array, "3"]:
-    """Weights in the triangle that minimise the robust miss, by reweighted least squares."""
-    weights = np.full(3, 1 / 3)
-    for _ in range(4):
-        miss = np.einsum("kcx,c->kx", corners, weights) - seen
-        pull = emphasis / (1 + (miss**2).sum(axis=1) / _ROBUST**2)
-        weights = _constrained(corners, seen, pull)
-    return weights
+def _constrained(arms: Float[Array, "T K 3 2"], pull: Float[Array, "T K"]) -> Float[Array, "T 3"]:
+    """Weights, none negative and summing to 1, of the weighted least miss in each triangle.
 
-
-def _constrained(corners: np.ndarray, seen: np.ndarray, pull: np.ndarray) -> Float[Array, "3"]:
-    """The best weights of the triangle's inside, or else of its edges and corners."""
-    gram = np.einsum("k,kax,kbx->ab", pull, corners - seen[:, None], corners - seen[:, None])
-    best, least = np.array([1.0, 0.0, 0.0]), np.inf
+    The minimum lies inside, on an edge or in a corner: each is solved for, and the least that is allowed kept.
+    """
+    gram = np.einsum("tk,tkax,tkbx->tab", pull, arms, arms, optimize=True)
+    best, least = np.zeros((len(arms), 3)), np.full(len(arms), np.inf)
     for used in ((0, 1, 2), (0, 1), (1, 2), (0, 2), (0,), (1,), (2,)):
-        part = gram[np.ix_(used, used)]
-        solution = np.linalg.solve(part + np.eye(len(used)) * 1e-12 * (np.trace(part) + 1e-12), np.ones(len(used)))
-        solution /= solution.sum()
-        value = float(solution @ part @ solution)
-        if (solution >= -1e-9).all() and value < least:
-            least, best = value, np.zeros(3)
-            best[list(used)] = np.maximum(solution, 0)
-            if len(used) == 3:
-                break
-    return best / best.sum()
+        part = gram[:, used][:, :, used]
+        ridge = 1e-12 * (np.trace(part, axis1=1, axis2=2) + 1e-12)[:, None, None] * np.eye(len(used))
+        solution = np.linalg.solve(part + ridge, np.ones((len(arms), len(used), 1)))[:, :, 0]
+        solution /= solution.sum(axis=1, keepdims=True)
+        value = np.einsum("ta,tab,tb->t", solution, part, solution)
+        better = (solution >= 0).all(axis=1) & (value < least)
+        least[better] = value[better]
+        best[better] = 0
+        best[np.ix_(np.flatnonzero(better), used)] = solution[better]
+    return best
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

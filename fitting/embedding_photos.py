@@ -35,7 +35,7 @@ def refined(
     for _ in range(_ROUNDS):
         fitter = PhotoFitter(with_embedding(asset, embedding), detector)
         fitted = [_fitted(fitter, photo, weight) for photo in photos]
-        embedding = locate(asset, [*renders, *fitted])
+        embedding = locate(asset, [*renders, *fitted], around=embedding)
     return embedding
 
 
