@@ -49,7 +49,7 @@ class ColourModel:
 
 
 _LEAST_RATIO = 0.03  # noise and compression alone spread colours as far
-_SHADOWED = 0.75  # skin under the chin is darker than the face without being less skin
+_SHADOWED = 1.3  # dark skin is as likely the edge of hair or a deep shadow, and neither is missed
 
 
 def features(photo: UInt8[Array, "H W 3"]) -> Float[Array, "H W 3"]:
@@ -63,7 +63,7 @@ def _feathered(mask: Float[Array, "H W"], radius: float) -> Float[Array, "H W"]:
     """The mask without specks, falling softly to zero inside its border, where pixels mix with what is beyond it."""
     inside = cv2.GaussianBlur(mask, (0, 0), radius) > 0.5
     depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5)
-    return smoothstep(depth, radius, 4 * radius)
+    return smoothstep(depth, radius, 7 * radius)
 
 
 def skin_and_hair(

@@ -26,6 +26,7 @@ _MAX_COLOUR_HEIGHT = 1500  # pixels of the model in the picture colours are read
 _DEPTH_SLACK = 0.0015  # metres by which a surface may miss its own depth
 _DEPTH_JUMP = 0.008  # metres between neighbouring pixels that make an occluding edge
 _GRAZING, _FACING = 0.18, 0.60  # cosines of the viewing angle between which a photo becomes trustworthy
+_FACE_BONUS = 0.2  # added to the cosine in the face, where stretched features are better than none
 _OUTLINE = 0.016  # of the model's height in the picture: how wrong its outline may be
 _FOLD = 0.004  # the same for edges inside the face
 _BROW_MARGIN = 0.012  # metres above the brows that belong to the face
@@ -37,8 +38,9 @@ _FACE_MARGIN = 0.015  # metres of the face's soft border
 class View:
     """A photo with the model before it, cut to the model's rectangle (``corner`` and ``extent`` in pixels).
 
-    ``colours`` are linear; ``depth`` and ``trust`` are of a scale of their own. ``hairy`` (V,) tells where on the model
-    the photo's hair may grow; zero everywhere when it shows none. ``skin_colour`` and ``hair_colour`` are medians.
+    ``colours`` are linear; ``depth``, ``trust`` and ``face`` are of a scale of their own. ``hairy`` (V,) tells where on
+    the model the photo's hair may grow; zero everywhere when it shows none. ``skin_colour`` and ``hair_colour`` are
+    medians.
     """
 
     camera: Camera
@@ -47,6 +49,7 @@ class View:
     colours: Float[Array, "H W 3"]
     depth: Float[Array, "h w"]
     trust: Float[Array, "h w"]
+    face: Float[Array, "h w"]
     skin_colour: Float[Array, "3"]
     hair_colour: Float[Array, "3"]
     hairy: Float[Array, " V"]
@@ -92,7 +95,10 @@ class View:
         if (good & (inside > 0.9)).sum() < 100:
             raise ParameterError("the model's face is not in the picture; check the fit's camera and placement")
         skin, hair = skin_and_hair(
-            small, good & (inside > 0.9), good & (scalpness > 0.8) & (outline > 3 * margin), _HEAD_HEIGHT / 250 * max(1.0, _HEAD_HEIGHT / tall)
+            small,
+            good & (inside > 0.9),
+            (towards > 0.25) & (scalpness > 0.8) & (outline > 1.5 * margin),
+            _HEAD_HEIGHT / 250 * max(1.0, _HEAD_HEIGHT / tall),
         )
         haired = (scalpness > 0.5) & (hair > 0.9) & (skin < 0.1)
         hairy = haired.sum() > 50
@@ -108,6 +114,7 @@ class View:
             colours,
             raster.depth,
             trust,
+            inside,
             skin_colour,
             _median_colour(small[haired]) if hairy else skin_colour,
             scalp * hairy,
@@ -126,8 +133,8 @@ class View:
         nearest = self.depth[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
         slope = np.sqrt(1 / np.square(facing) - 1) * depth * self.extent[1] / (self.camera.focal * height)
         visible = within & (depth <= nearest + _DEPTH_SLACK + 1.5 * slope)
-        trust = shading.sample(self.trust, x * width, y * height)[:, 0]
-        trust *= shading.smoothstep(facing, _GRAZING, _FACING) * visible
+        trust, face = shading.sample(np.stack([self.trust, self.face], axis=-1), x * width, y * height).T
+        trust *= shading.smoothstep(facing + _FACE_BONUS * face, _GRAZING, _FACING) * visible
         colours, confidence = np.zeros((len(points), 3), np.float32), np.zeros(len(points), np.float32)
         confidence[chosen] = trust
         used = trust > 0
@@ -136,12 +143,21 @@ class View:
         return colours, confidence
 
 
+def brow_weight(asset: ModelAsset) -> Float[Array, " V"]:
+    """How far each vertex belongs to the brows, which differ from face to face, in [0, 1]."""
+    brows = _landmarks(asset)[17:27]
+    tails = brows[[0, -1]] + (brows[[0, -1]] - brows[[1, -2]])
+    nearest = np.linalg.norm(asset.template[:, None] - np.concatenate([brows, tails]), axis=2).min(axis=1)
+    return shading.smoothstep(nearest, 1.5 * _BROW_MARGIN, 0.8 * _BROW_MARGIN)
+
+
 def face_weight(asset: ModelAsset) -> Float[Array, " V"]:
     """How far each vertex belongs to the face between the jaw's line and the brows, in [0, 1], softly."""
-    template = asset.template
-    landmarks = (template[asset.landmarks68_vertices] * asset.landmarks68_weights[..., None]).sum(axis=1)
+    template, landmarks = asset.template, _landmarks(asset)
     jaw = landmarks[:17] - np.sign(landmarks[:17]) * [_CHEEK_MARGIN, 0, 0]
-    outline = np.concatenate([jaw, landmarks[26:16:-1] + np.array([0, _BROW_MARGIN, 0])])
+    brows = landmarks[26:16:-1] + np.array([0, _BROW_MARGIN, 0])
+    brows[[0, -1], 0] *= 1.15  # the tails of brows are longer than the landmarks tell
+    outline = np.concatenate([jaw, brows])
     low, high = outline[:, :2].min(axis=0), outline[:, :2].max(axis=0)
     per_metre = 1000.0
     mask = np.zeros(np.ceil((high - low)[::-1] * per_metre).astype(int) + 3, np.uint8)
@@ -151,6 +167,11 @@ def face_weight(asset: ModelAsset) -> Float[Array, " V"]:
     inset = cv2.remap(inset, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[0]
     ahead = template[:, 2] > landmarks[:17, 2].min() - _FACE_MARGIN
     return shading.smoothstep(inset, 0, _FACE_MARGIN * per_metre) * ahead
+
+
+def _landmarks(asset: ModelAsset) -> Float[Array, "68 3"]:
+    """The template's Multi-PIE landmarks."""
+    return (asset.template[asset.landmarks68_vertices] * asset.landmarks68_weights[..., None]).sum(axis=1)
 
 
 def head_rectangle(placed: Float[Array, "V 3"], camera: Camera) -> tuple[int, int, int, int]:

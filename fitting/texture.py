@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from fitting import shading
-from fitting.photo_view import View
+from fitting.photo_view import View, brow_weight
 from fitting.raster import Renderer, renderer
 from fitting.tone import fit_light, tone_field
 from hack_model.errors import AssetError, ParameterError
@@ -88,6 +88,8 @@ def project_texture(
     view = View.of(asset, placed, normals, camera, photo, draw)
     base = _base_map(asset, size)
     linear = np.log(base.reshape(-1, 3)[texels.index] + _DARKEST)
+    brows = texels.interpolate(brow_weight(asset)[:, None])
+    linear += brows * (np.median(linear, axis=0) - linear)  # the map's own brows would show beside the person's
 
     surface = np.concatenate([placed, normals], axis=1)
     points, directions = np.split(texels.interpolate(surface), 2, axis=1)

@@ -304,7 +304,7 @@ def test_fitted_light_is_the_light() -> None:
 def test_skin_is_told_from_shirt_wall_and_hair() -> None:
     colours = {
         "skin": SKIN,
-        "shade": SKIN * 0.4,
+        "shade": SKIN * 0.65,
         "shirt": [0.9, 0.9, 0.9],
         "wall": [0.3, 0.32, 0.35],
         "hair": [0.03, 0.02, 0.014],
