@@ -24,7 +24,7 @@ CROWN = 881
 
 
 def head_faces(base: BaseMesh, starts: tuple[tuple[int, int], ...] = BUST_LOOPS, seed: int = CROWN) -> Int[Array, " f"]:
-    """Indices of the body faces on ``seed`` vertex's side of the closed curve of edge loops and their mirror images.
+    """Indices of the body faces on ``seed``'s side of the closed curve of edge loops and their mirror images.
 
     ``starts`` holds each loop's first edge. Raises :class:`FormatError` when the curve does not close, so that the flood
     reaches the whole body.

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.spatial import cKDTree
 
 from hack_model.build import uv
 from hack_model.build.cut import head_faces
@@ -17,6 +16,7 @@ from hack_model.build.parts import Part
 from hack_model.build.phenotype import Macro, Modifier, People
 from hack_model.build.refine import catmull_clark
 from hack_model.build.source import MakeHumanSource
+from hack_model.build.symmetry import mirror_of
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -73,25 +73,6 @@ class Head:
     def skin_mirror(self) -> Int[Array, " V"]:
         """Index of each skin vertex's mirror image."""
         return mirror_of(self.skin.vertices)
-
-
-def mirror_of(vertices: Float[Array, "n 3"], tolerance: float = 1e-6) -> Int[Array, " n"]:
-    """Index of each vertex's mirror image about x = 0; vertices at one place are paired in their order.
-
-    Raises ValueError when a vertex has no image within ``tolerance``.
-    """
-    tree = cKDTree(vertices)
-    pairs = tree.query_pairs(tolerance, output_type="ndarray")
-    graph = sp.coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(vertices), len(vertices)))
-    place = sp.csgraph.connected_components(graph, directed=False)[1]
-    distance, nearest = tree.query(vertices * [-1, 1, 1])
-    image = place[nearest]
-    order, other = np.lexsort((np.arange(len(place)), place)), np.lexsort((np.arange(len(place)), image))
-    if distance.max() > tolerance or not np.array_equal(place[order], image[other]):
-        raise ValueError(f"vertices are not symmetric about x = 0: {distance.max():.2g} m")
-    mirror = np.empty(len(place), int)
-    mirror[other] = order
-    return mirror
 
 
 def make_head(source: MakeHumanSource, modifiers: Sequence[Modifier] = ()) -> Head:

@@ -1,20 +1,23 @@
-"""Landmarks as barycentric points on the skin: the 68 of Multi-PIE, and MediaPipe's 478 when they have been measured."""
+"""Landmarks as barycentric points on the skin: Multi-PIE's 68, and MediaPipe's 478 once they have been measured."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hack_model.asset import split_quads
+from hack_model.build.assemble import Geometry
 from hack_model.build.head import Head
 from hack_model.build.source import read_text
 from hack_model.errors import FormatError
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
+    from jaxtyping import Float, Int
 
     Array = np.ndarray
 
@@ -22,14 +25,15 @@ MULTIPIE = "landmarks68.csv"
 MEDIAPIPE = "landmarks478.csv"
 
 
-def landmark_fields(head: Head, folder: Path) -> dict[str, Any]:
+def landmark_fields(head: Head, geometry: Geometry, folder: Path) -> dict[str, Any]:
     """The asset's landmark fields from the tables in ``folder``; the 478 are left out while their table is missing.
 
-    Raises :class:`FormatError` for a table that does not say what it should.
+    Raises :class:`FormatError` for a table that does not say what it should, or belongs to another mesh.
     """
     vertices, weights = multipie(head, folder / MULTIPIE)
     fields = {"landmarks68_vertices": vertices, "landmarks68_weights": weights}
     if (folder / MEDIAPIPE).is_file():
+        _check_mesh(folder / MEDIAPIPE, geometry)
         vertices, weights = read_points(folder / MEDIAPIPE)
         fields |= {"landmarks478_vertices": vertices, "landmarks478_weights": weights}
     return fields
@@ -75,6 +79,22 @@ def read_points(path: Path) -> tuple[Int[Array, "P 3"], Float[Array, "P 3"]]:
     if not np.array_equal(rows[:, 0], np.arange(len(rows))):
         raise FormatError(f"{path}: landmarks are not numbered 0, 1, 2, … in order")
     return rows[:, 1:4].astype(np.int32), rows[:, 4:]
+
+
+def mesh_digest(faces: Int[Array, "F 4"]) -> str:
+    """Identifies a mesh by its faces, wherever its vertices are: the first 16 digits of their SHA-256."""
+    return hashlib.sha256(np.ascontiguousarray(faces, "<i4").tobytes()).hexdigest()[:16]
+
+
+def _check_mesh(path: Path, geometry: Geometry) -> None:
+    """Refuses a table whose line ``# Mesh: DIGEST`` names another mesh than the one being built."""
+    found = re.search(r"^# Mesh: ([0-9a-f]{16})", read_text(path), re.MULTILINE)
+    wanted = mesh_digest(geometry.faces)
+    if found is None or found[1] != wanted:
+        raise FormatError(
+            f"{path}: measured on another mesh ({found[1] if found else 'no line # Mesh'}, now {wanted}); remove it, "
+            "build, measure the landmarks anew and build again"
+        )
 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> np.ndarray:

@@ -1,8 +1,8 @@
 """People sampled from MakeHuman's macro targets and modifiers.
 
-The macro targets combine by products, as ``mpfb2/targets/macrodetails/macro.json`` lays down: every target of a group
-(ancestry × sex × age; sex × age × muscle × weight) counts with the product of its attributes' shares. Height, proportion
-and bust targets are left out: a head's size is not part of its shape here.
+The macro targets combine by products, as ``mpfb2/targets/macrodetails/macro.json`` lays down: every target of a
+group (ancestry × sex × age; sex × age × muscle × weight) counts with the product of its attributes' shares. Height,
+proportion and bust targets are left out: a head's size is not part of its shape here.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Modifier:
     """A shape slider: displacements towards its two ends, and how far people vary along it.
 
     ``mean`` and ``spread`` are the mean and the standard deviation over people, in metres of the vertex that the slider
-    displaces most (the mean is the template's); ``asymmetry`` the share
-    of that spread that differs between the sides, 0 for sliders that act on both at once.
+    displaces most (the mean is the template's); ``asymmetry`` the share of that spread that differs between the sides,
+    0 for sliders that act on both at once.
     """
 
     name: str
@@ -159,8 +159,11 @@ def macro_shares(macro: Macro) -> Float[Array, " T"]:
 
 
 def macro_steps() -> dict[str, tuple[Macro, Macro]]:
-    """Semantic directions as pairs of persons a half step to each side: sex (to male), age (20 years), weight and muscle
-    (average to maximum), and each ancestry (equal blend to that one alone)."""
+    """Semantic directions as pairs of persons one step apart.
+
+    One step of sex is half the way from female to male, of age 20 years, of weight and muscle half the way from least to
+    most, of an ancestry the way from an equal blend to that one alone.
+    """
     average = Macro()
     steps = {
         "sex": (replace(average, sex=0.25), replace(average, sex=0.75)),
@@ -175,7 +178,7 @@ def macro_steps() -> dict[str, tuple[Macro, Macro]]:
 
 
 def read_modifiers(path: Path, source: MakeHumanSource) -> list[Modifier]:
-    """The sliders of a table (group, modifier, mean_mm, spread_mm, asymmetry) with their targets from the source's own catalogue.
+    """The sliders of a table (group, modifier, mean_mm, spread_mm, asymmetry) with their targets by the catalogue.
 
     Sliders with a left and a right side become two, named ``…/left`` and ``…/right``. Raises :class:`FormatError`.
     """
@@ -187,9 +190,15 @@ def read_modifiers(path: Path, source: MakeHumanSource) -> list[Modifier]:
     for number, row in zip(numbers[1:], table, strict=True):
         try:
             group, name = row["group"], row["modifier"]
-            mean, spread, asymmetry = float(row["mean_mm"]) / 1000, float(row["spread_mm"]) / 1000, float(row["asymmetry"])
+            mean, spread, asymmetry = (
+                float(row["mean_mm"]) / 1000,
+                float(row["spread_mm"]) / 1000,
+                float(row["asymmetry"]),
+            )
         except (KeyError, TypeError, ValueError) as fault:
-            raise FormatError(f"{path}:{number}: wanted group, modifier, mean_mm, spread_mm, asymmetry ({fault})") from fault
+            raise FormatError(
+                f"{path}:{number}: wanted group, modifier, mean_mm, spread_mm, asymmetry ({fault})"
+            ) from fault
         if group == "asym":
             ends = {"": ((f"asym/{name}-l",), (f"asym/{name}-r",))}
         elif (group, name) in catalogue:

@@ -25,7 +25,7 @@ def skin_regions(head: Head) -> dict[str, Float[Array, " V"]]:
     face, scalp, ears, neck, shoulders, mouth_interior and eye_sockets sum to 1; lips and lids lie within face.
     """
     skin = head.skin.vertices
-    x, y, z = skin.T
+    _, y, z = skin.T
     interior = head.inner["mouth_interior"].astype(float)
     sockets = head.inner["eye_sockets"].astype(float)
     outer = 1 - interior - sockets

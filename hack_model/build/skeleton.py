@@ -1,4 +1,4 @@
-"""The cervical chain inside the neck: joints by anatomy, as weighted means of skin around them; frames, limits, rhythm."""
+"""The cervical chain in the neck: joints by anatomy, as means of the skin around them; frames, limits, rhythm."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RING = 32
 
 @dataclass(frozen=True)
 class SpineTable:
-    """The rows of ``cervical_spine.csv``: places (8,), ranges (8,) degrees and rhythm (8, 3) flexion, axial, lateral."""
+    """The rows of ``cervical_spine.csv``: places and ranges in degrees (8,), rhythm (8, 3) flexion, axial, lateral."""
 
     height: Float[Array, "8"]
     depth: Float[Array, "8"]

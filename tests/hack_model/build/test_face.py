@@ -1,0 +1,197 @@
+"""The face of the default model: expressions, lids, lips and teeth, looked at as a camera sees them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fitting.camera import Camera
+from fitting.raster import project, renderer
+from hack_model.asset import ModelAsset
+from hack_model.build.refine import Edges
+from hack_model.model import HACK
+from hack_model.names import HACK_EXPRESSIONS
+from hack_model.resources import default_model_path
+
+PIXEL = 0.00025
+"""Metres a pixel of the test's camera covers at the face."""
+EYES = ("sclera", "limbus", "iris", "iris_inner", "pupil", "cornea")
+CLOSED = {
+    "rest": {},
+    "frown": {"mouthFrown_L": 1, "mouthFrown_R": 1},
+    "dimple": {"mouthDimple_L": 1, "mouthDimple_R": 1},
+    "press": {"mouthPress_L": 1, "mouthPress_R": 1},
+    "roll": {"mouthRollLower": 1, "mouthRollUpper": 1},
+    "shrug": {"mouthShrugLower": 1},
+    "puff": {"cheekPuff_L": 1, "cheekPuff_R": 1},
+    "close": {"jawOpen": 0.5, "mouthClose": 0.5},
+    "stretch": {"mouthStretch_L": 1, "mouthStretch_R": 1},
+}
+
+
+class Face:
+    """The default model and what a distant camera sees of it."""
+
+    def __init__(self) -> None:
+        self.asset = ModelAsset.load(default_model_path())
+        self.model = HACK.from_asset(self.asset)
+        sizes = 1 + (self.asset.faces[:, 3] >= 0)
+        self.material = np.repeat(self.asset.face_material, sizes)
+
+    def posed(self, expression: dict[str, float] | None = None, shape: np.ndarray | None = None) -> np.ndarray:
+        return np.asarray(self.model(expression=expression or None, shape=shape).vertices, np.float64)
+
+    def visible(self, vertices: np.ndarray, materials: tuple[str, ...], degrees: float = 0.0) -> float:
+        """Area in square millimetres of these materials in view, from ``degrees`` to the subject's left."""
+        angle = np.radians(degrees)
+        turn = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
+        placed = vertices @ turn.T - [0, 0, 2.0]
+        size = 720
+        camera = Camera.centred(2.0 / PIXEL, size, size)
+        raster = renderer().rasterize(
+            project(camera, placed).astype(np.float32), np.asarray(self.asset.triangles), size, size
+        )
+        seen = np.asarray(raster.face)
+        wanted = [self.asset.material_names.index(name) for name in materials]
+        return float(np.isin(self.material[seen[seen >= 0]], wanted).sum()) * (PIXEL * 1000) ** 2
+
+    def delta(self, name: str) -> np.ndarray:
+        return np.asarray(self.asset.expression_basis[self.asset.expression_names.index(name)], np.float64)
+
+    def edges(self, part: str) -> np.ndarray:
+        span = self.asset.part(part)
+        inside = (self.asset.faces[:, 0] >= span.start) & (self.asset.faces[:, 0] < span.stop)
+        triangles = self.asset.faces[inside][:, :3]
+        pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]]])
+        return np.unique(np.sort(pairs, axis=1), axis=0)
+
+
+@pytest.fixture(scope="module")
+def face() -> Face:
+    return Face()
+
+
+def test_expressions_are_hacks_then_the_tongue(face):
+    assert face.asset.expression_names[:55] == HACK_EXPRESSIONS
+    assert face.asset.expression_names[55] == "tongueOut"
+
+
+def test_sides_are_mirror_images(face):
+    mirror = face.asset.mirror_vertices
+    pairs = [(name, name[:-2] + "_R") for name in HACK_EXPRESSIONS if name.endswith("_L")]
+    for left, right in [*pairs, ("jawLeft", "jawRight"), ("mouthLeft", "mouthRight")]:
+        np.testing.assert_allclose(face.delta(right), face.delta(left)[mirror] * [-1, 1, 1], atol=2e-6, err_msg=left)
+
+
+def test_unpaired_expressions_are_symmetric(face):
+    for name in HACK_EXPRESSIONS:
+        if not name.endswith(("_L", "_R", "Left", "Right")):
+            mirrored = face.delta(name)[face.asset.mirror_vertices] * [-1, 1, 1]
+            np.testing.assert_allclose(face.delta(name), mirrored, atol=2e-5, err_msg=name)
+
+
+def test_every_expression_moves_the_skin(face):
+    skin = face.asset.part("skin")
+    for name in HACK_EXPRESSIONS:
+        assert np.linalg.norm(face.delta(name)[skin], axis=1).max() > 0.0015, name
+
+
+@pytest.mark.parametrize("degrees", [0, 45, -45])
+def test_blink_hides_the_eyes(face, degrees):
+    blink = {"eyeBlink_L": 1.0, "eyeBlink_R": 1.0}
+    assert face.visible(face.posed(), EYES, degrees) > 60
+    assert face.visible(face.posed(blink), EYES, degrees) < 1.0
+
+
+def test_half_a_blink_half_covers_the_eyes(face):
+    open_eyes = face.visible(face.posed(), EYES)
+    half = face.visible(face.posed({"eyeBlink_L": 0.5, "eyeBlink_R": 0.5}), EYES)
+    assert 0.25 * open_eyes < half < 0.75 * open_eyes
+
+
+def test_blink_of_other_people_hides_their_eyes(face):
+    random = np.random.default_rng(11)
+    for _ in range(4):
+        shape = random.normal(size=len(face.asset.shape_basis))
+        vertices = face.posed({"eyeBlink_L": 1.0, "eyeBlink_R": 1.0}, shape)
+        assert face.visible(vertices, EYES) < 0.15 * face.visible(face.posed(shape=shape), EYES)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75, 1.0])
+@pytest.mark.parametrize("name", [name for name in HACK_EXPRESSIONS if name.startswith("eye") and name.endswith("_L")])
+def test_eyes_never_come_through_the_lids(face, name, share):
+    """The eyes show inside the opening between the lids only: one connected patch per eye."""
+    from scipy import ndimage
+
+    placed = face.posed({name: share}) - [0, 0, 2.0]
+    camera = Camera.centred(2.0 / PIXEL, 720, 720)
+    raster = renderer().rasterize(
+        project(camera, placed).astype(np.float32), np.asarray(face.asset.triangles), 720, 720
+    )
+    seen = np.asarray(raster.face)
+    eyes = [face.asset.material_names.index(item) for item in (*EYES, "lashes")]
+    mask = (seen >= 0) & np.isin(face.material[np.maximum(seen, 0)], eyes)
+    lashes = face.material[np.maximum(seen, 0)] == face.asset.material_names.index("lashes")
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    stray = 0
+    left = np.arange(720) > 360
+    for side in (left, ~left):
+        sizes = ndimage.sum((mask & ~lashes) & side[None], labels, np.arange(1, count + 1))
+        stray += int(sizes.sum() - sizes.max(initial=0))
+    assert stray * (PIXEL * 1000) ** 2 < 0.6
+
+
+def test_lower_teeth_move_as_one_rigid_body(face):
+    for name in ("jawOpen", "jawForward", "jawLeft"):
+        for share, tolerance in ((1.0, 2e-3), (0.5, 0.04)):
+            moved = face.asset.template + share * face.delta(name)
+            ends = face.edges("teeth_lower")
+            before = np.linalg.norm(np.diff(face.asset.template[ends], axis=1)[:, 0], axis=1)
+            after = np.linalg.norm(np.diff(moved[ends], axis=1)[:, 0], axis=1)
+            long = before > 0.0003
+            assert np.abs(after[long] / before[long] - 1).max() < tolerance, (name, share)
+
+
+def test_upper_teeth_and_eyeballs_stay(face):
+    for part in ("teeth_upper", "eye_left", "eye_right"):
+        assert np.abs(face.asset.expression_basis[:, face.asset.part(part)]).max() == 0
+
+
+def test_jaw_opens_as_wide_as_people_do(face):
+    lower = face.asset.part("teeth_lower")
+    front = np.argmax(face.asset.template[lower, 2])
+    moved = np.linalg.norm(face.delta("jawOpen")[lower][front])
+    assert 0.030 < moved < 0.045
+
+
+def test_smile_shows_teeth(face):
+    smile = face.posed({"mouthSmile_L": 1.0, "mouthSmile_R": 1.0})
+    assert face.visible(face.posed(), ("teeth",)) < 2
+    assert face.visible(smile, ("teeth",)) > 60
+    assert face.visible(smile, ("teeth",)) > face.visible(smile, ("gums",))
+
+
+def test_smile_has_the_amplitude_of_real_faces(face):
+    corner = face.asset.landmarks68_vertices[54], face.asset.landmarks68_weights[54]
+    moved = (face.delta("mouthSmile_L")[corner[0]] * corner[1][:, None]).sum(axis=0)
+    assert 0.005 < moved[0] < 0.012  # outwards
+    assert 0.007 < moved[1] < 0.014  # up
+
+
+@pytest.mark.parametrize("case", CLOSED)
+@pytest.mark.parametrize("degrees", [0, 50])
+def test_teeth_stay_behind_closed_lips(face, case, degrees):
+    assert face.visible(face.posed(CLOSED[case]), ("teeth", "gums", "tongue"), degrees) < 4
+
+
+def test_no_expression_has_spikes(face):
+    span = face.asset.part("skin")
+    edges = Edges.of(np.asarray(face.asset.faces[face.asset.faces[:, 0] < span.stop])).vertices
+    count = np.bincount(edges.ravel(), minlength=span.stop)[:, None]
+    for name in HACK_EXPRESSIONS:
+        delta = face.delta(name)[span]
+        total = np.zeros_like(delta)
+        np.add.at(total, edges[:, 0], delta[edges[:, 1]])
+        np.add.at(total, edges[:, 1], delta[edges[:, 0]])
+        rough = np.linalg.norm(delta - total / count, axis=1).max()
+        assert rough < 0.25 * np.linalg.norm(delta, axis=1).max(), name
