@@ -8,6 +8,7 @@ import bpy
 
 from hack_model.names import SKELETON
 
+from ..common.blueprint import HEAD_CONTROL
 from ..common.controls import LARYNX_SHIFT, REGIONS
 from ..common.head import active_head, expression_names, head_mesh, required_head
 from ..common.keys import bone_names, control_keys, rotation_path
@@ -131,6 +132,32 @@ class KeySwallow(HeadOperator):
         return {"FINISHED"}
 
 
+class SelectBone(HeadOperator):
+    """Select a bone of the head in pose mode, to turn it with R or with the gizmo."""
+
+    bl_idname = "hack.select_bone"
+    bl_label = "Select Bone"
+
+    bone: bpy.props.StringProperty(name="Bone", default=HEAD_CONTROL)  # pyright: ignore
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Enters pose mode with this bone alone selected and active."""
+        rig = required_head(context)
+        if self.bone not in rig.pose.bones:
+            self.report({"ERROR"}, f"{rig.name} has no bone {self.bone!r}")
+            return {"CANCELLED"}
+        if context.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        rig.select_set(True)
+        context.view_layer.objects.active = rig
+        bpy.ops.object.mode_set(mode="POSE")
+        for bone in rig.pose.bones:
+            selectable = bone if hasattr(bone, "select") else bone.bone  # the pose bone's own from 5.0
+            selectable.select = bone.name == self.bone
+        rig.data.bones.active = rig.data.bones[self.bone]
+        return {"FINISHED"}
+
+
 class ReleaseShapeKeys(HeadOperator):
     """Let expression shape keys be keyed by themselves, as face capture add-ons do, or return them to the sliders."""
 
@@ -175,4 +202,4 @@ def _refresh(rig: bpy.types.Object) -> None:
     rig.update_tag()
 
 
-CLASSES = (KeyControls, ResetControls, ClearKeys, KeySwallow, ReleaseShapeKeys)
+CLASSES = (KeyControls, ResetControls, ClearKeys, KeySwallow, SelectBone, ReleaseShapeKeys)

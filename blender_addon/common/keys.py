@@ -15,10 +15,29 @@ from .head import expression_names
 BONE_REGIONS = {
     SKELETON[0]: "head",
     HEAD_CONTROL: "head",
-    **dict.fromkeys(CERVICAL_JOINTS, "neck"),
+    **dict.fromkeys(reversed(CERVICAL_JOINTS), "neck"),
     **dict.fromkeys(EYE_JOINTS, "gaze"),
 }
 """Region of each bone an artist turns."""
+_TITLES = {
+    SKELETON[0]: "Base",
+    HEAD_CONTROL: "Whole Neck",
+    "oc1": "Skull on C1",
+    "c1c2": "C1 on C2",
+    "c2c3": "C2 on C3",
+    "c3c4": "C3 on C4",
+    "c4c5": "C4 on C5",
+    "c5c6": "C5 on C6",
+    "c6c7": "C6 on C7",
+    "c7t1": "C7 on T1",
+    "eye_left": "Left Eye",
+    "eye_right": "Right Eye",
+}
+
+
+def bone_title(name: str) -> str:
+    """A bone in words."""
+    return _TITLES[name]
 
 
 def control_keys(rig: bpy.types.Object, region: str = "") -> Iterator[str]:

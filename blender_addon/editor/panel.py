@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import bpy
 
 from ..common.controls import REGIONS
 from ..common.head import SCHEMA, SCHEMA_VERSION, active_head, head_mesh
+from ..common.keys import BONE_REGIONS, bone_title
 from ..rig.drivers import property_path
 from .rows import Row, rows
 
@@ -43,9 +43,9 @@ class HeadPanel(bpy.types.Panel):
             return
         _draw_tools(layout, rig)
         search = rig.hack_panel.search.strip().lower()
-        for region, found in groupby(rows(rig), key=lambda row: row.region):
-            matching = [row for row in found if search in row.text.lower()]
-            if matching:
+        for region in REGIONS:
+            matching = [row for row in rows(rig) if row.region == region and search in row.text.lower()]
+            if matching or (region in BONE_REGIONS.values() and not search):
                 _draw_region(layout, rig, region, matching, folds=not search)
         if not search:
             _draw_more(layout, rig)
@@ -91,9 +91,19 @@ def _draw_region(
     column = body.column(align=True)
     for row in found:
         _draw_row(column, rig, row)
+    if folds:
+        _draw_bones(body, region)
     if region == "larynx":
         column.separator()
         column.operator("hack.swallow", icon="ACTION")
+
+
+def _draw_bones(layout: bpy.types.UILayout, region: str) -> None:
+    """Buttons that pick the region's bones, so that they can be turned in the viewport."""
+    grid = layout.grid_flow(row_major=True, columns=2, even_columns=True, align=True)
+    for name, place in BONE_REGIONS.items():
+        if place == region:
+            grid.operator("hack.select_bone", text=bone_title(name), icon="BONE_DATA").bone = name
 
 
 def _draw_row(column: bpy.types.UILayout, rig: bpy.types.Object, row: Row) -> None:

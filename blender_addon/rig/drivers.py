@@ -10,7 +10,10 @@ from ..common.formulas import BoneRotation, Control, Formula
 def drive(owner: bpy.types.bpy_struct, path: str, index: int, formula: Formula, armature: bpy.types.Object) -> None:
     """Drives one property of ``owner``; index -1 for a property that is no array. A driver already there goes."""
     owner.driver_remove(path, index)
-    driver = owner.driver_add(path, index).driver
+    curve = owner.driver_add(path, index)
+    # The two keys Blender gives a new driver map values within 1e-4 of 0 or 1 to 0 or 1; without keys they pass as is.
+    curve.keyframe_points.clear()
+    driver = curve.driver
     driver.type = "SCRIPTED"
     for name, source in formula.variables.items():
         _add_variable(driver, name, source, armature)

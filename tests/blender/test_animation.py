@@ -11,6 +11,7 @@ import pytest
 from blender_addon import migration
 from blender_addon.animation.curves import object_curves
 from blender_addon.common.head import SCHEMA, SCHEMA_VERSION, heads
+from blender_addon.common.keys import bone_names, bone_title
 from hack_model import HACK
 from hack_model.clip import Clip
 from hack_model.posing import neck_pose
@@ -284,6 +285,21 @@ def test_works_from_pose_mode(head: Head, asset_path: Path) -> None:
     bpy.ops.object.mode_set(mode="POSE")
     Head.add(model=str(asset_path))
     assert len(list(heads())) == 2
+
+
+@pytest.mark.parametrize("active", ["rig", "mesh"])
+def test_a_bone_is_picked_from_the_panel(head: Head, active: str) -> None:
+    bpy.context.view_layer.objects.active = getattr(head, active)
+    bpy.ops.hack.select_bone(bone="c4c5")
+    assert bpy.context.mode == "POSE"
+    assert [bone.name for bone in bpy.context.selected_pose_bones] == ["c4c5"]
+    assert bpy.context.active_pose_bone.name == "c4c5"
+
+
+def test_every_bone_to_turn_has_a_title(head: Head) -> None:
+    names = set(bone_names(head.rig))
+    assert names == {bone.name for bone in head.rig.pose.bones if not bone.name.endswith("_share")}
+    assert len({bone_title(name) for name in names}) == len(names)
 
 
 def test_operators_need_a_head(scene: object) -> None:

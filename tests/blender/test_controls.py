@@ -33,6 +33,13 @@ def test_sliders_drive_the_shapes_of_their_units_and_no_other(head: Head, model:
             head.set(**{key: 0})
 
 
+def test_small_values_are_not_rounded_away(head: Head) -> None:
+    head.set(AU12L=5e-5, AU12R=0.99995)
+    values = head.values()
+    assert values["mouthSmile_L"] == pytest.approx(5e-5)
+    assert values["mouthSmile_R"] == pytest.approx(0.99995, abs=1e-6)
+
+
 def test_left_and_right_are_the_subjects(head: Head, model: HACK) -> None:
     head.set(AU12L=1)
     assert distance(head.vertices(), model.rig()(expression={"mouthSmile_L": 1}).vertices) < EXACT

@@ -12,6 +12,7 @@ import pytest
 from blender_addon.common.controls import LARYNX_KNOTS, LARYNX_SPACING
 from hack_model import HACK, ModelAsset
 from hack_model.clip import Clip
+from hack_model.kinematics import rotation_matrix
 from hack_model.names import CERVICAL_JOINTS
 from hack_model.posing import neck_pose
 from tests.blender.heads import EXACT, Head, distance
@@ -99,6 +100,24 @@ def test_a_joint_turned_by_hand_adds_to_the_slider(head: Head, model: HACK) -> N
     shared = mathutils.Quaternion(mathutils.Vector(pose[joint]))
     pose[joint] = (shared @ own).to_exponential_map()
     assert distance(head.vertices(), model.rig()(pose=pose).vertices) < EXACT
+
+
+def test_joint_frames_and_axes_may_lie_any_way(scene: object, asset: ModelAsset, tmp_path: Path) -> None:
+    """As in the official release, whose oc1 has its axes permuted."""
+    random = np.random.default_rng(8)
+    turned = dataclasses.replace(
+        asset,
+        joint_frames=rotation_matrix(random.uniform(-1.5, 1.5, (10, 3))),
+        joint_axes=rotation_matrix(random.uniform(-1.5, 1.5, (10, 3))),
+    )
+    head, model = Head.add(model=str(turned.save(tmp_path / "turned.npz"))), HACK.from_asset(turned)
+    parameters = _random(model, 2)
+    head.pose(**parameters)
+    assert distance(head.vertices(), model.rig()(**parameters).vertices) < EXACT
+    head.pose(**{name: value * 0 for name, value in parameters.items() if name != "expression"})
+    head.set(head_nod=0.4, head_turn=-0.9, head_tilt=0.3)
+    wanted = model.rig()(expression=parameters["expression"], pose=neck_pose(turned, 0.4, -0.9, 0.3)).vertices
+    assert distance(head.vertices(), wanted) < EXACT
 
 
 def test_gaze_turns_eyes_and_lids(head: Head, model: HACK) -> None:
