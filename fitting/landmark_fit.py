@@ -34,8 +34,8 @@ class FitSettings:
     ``squint`` (radians) is how far the two eyes' directions may differ; ``relief`` and ``opening`` are shares, too.
     """
 
-    landmark: float = 0.02
-    robust: float = 1.5
+    landmark: float = 0.015
+    robust: float = 3.0
     group_weights: Mapping[str, float] = field(
         default_factory=lambda: {
             "skin": 1.0, "oval": 0.8, "brows": 1.0, "eyes": 1.5, "iris": 1.0, "nose": 1.2, "lips": 1.3,
@@ -43,7 +43,7 @@ class FitSettings:
     )  # fmt: skip
     opening: float = 0.01
     relief: float = 0.08
-    shape: float = 0.6
+    shape: float = 0.8
     expression: float = 0.12
     unscored_expression: float = 0.05
     gaze: float = 0.25
@@ -92,9 +92,15 @@ class LandmarkFit:
 
 
 def fit_landmarks(model: LandmarkModel, observation: Observation, settings: FitSettings | None = None) -> LandmarkFit:
-    """Fits the model to one face. Deterministic."""
+    """Fits the model to one face. Deterministic.
+
+    Its matrices are too small for several threads: they would wait for each other longer than they work.
+    """
+    from threadpoolctl import ThreadpoolController
+
     problem = _Problem(model, observation, settings or FitSettings())
-    return problem.solve(problem.start())
+    with ThreadpoolController().limit(limits=1, user_api="blas"):
+        return problem.solve(problem.start())
 
 
 def initial_placement(model: LandmarkModel, observation: Observation) -> tuple[Float[Array, "3 3"], Float[Array, "3"]]:
