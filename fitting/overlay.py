@@ -103,14 +103,14 @@ def draw_strip(
 def _with_contours(
     asset: ModelAsset, camera: Camera, vertices: Float[Array, "V 3"], picture: UInt8[Array, "h w 3"]
 ) -> UInt8[Array, "h w 3"]:
-    """White lines where the depth jumps, drawn at twice the size for soft edges."""
-    points = project(camera, np.asarray(vertices, np.float32)) * np.array([2, 2, 1], np.float32)
-    depth = renderer().rasterize(points, Surface.of(asset).triangles, 2 * camera.width, 2 * camera.height).depth
+    """Soft white lines where the depth jumps."""
+    points = project(camera, np.asarray(vertices, np.float32))
+    depth = renderer().rasterize(points, Surface.of(asset).triangles, camera.width, camera.height).depth
     depth = np.where(np.isfinite(depth), depth, np.float32(1e3))
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    line = (cv2.dilate(depth, cross) - cv2.erode(depth, cross) > _DEPTH_JUMP).astype(np.float32)
-    alpha = cv2.resize(line, (camera.width, camera.height), interpolation=cv2.INTER_AREA)[..., None] * 0.8
-    return np.rint(picture * (1 - alpha) + np.array(_CONTOUR) * alpha).astype(np.uint8)
+    line = (depth - cv2.erode(depth, cross) > _DEPTH_JUMP).astype(np.float32)
+    alpha = cv2.GaussianBlur(line, (0, 0), 0.7)[..., None]
+    return np.rint(picture + alpha * (np.array(_CONTOUR, np.float32) - picture)).astype(np.uint8)
 
 
 def _draw_points(

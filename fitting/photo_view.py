@@ -122,8 +122,8 @@ class View:
 
     def look(self, points: Float[Array, "n 3"], normals: Float[Array, "n 3"]) -> tuple[Array, Array]:
         """The colours (n, 3), linear, the photo shows of surface points, and the trust (n,) in [0, 1] they deserve."""
-        distance = np.linalg.norm(points, axis=1) * np.linalg.norm(normals, axis=1)
-        facing = -(points * normals).sum(axis=1) / np.maximum(distance, np.float32(1e-9))
+        squares = np.einsum("nc,nc->n", points, points) * np.einsum("nc,nc->n", normals, normals)
+        facing = -np.einsum("nc,nc->n", points, normals) / np.sqrt(np.maximum(squares, np.float32(1e-18)))
         chosen = np.flatnonzero((facing > _GRAZING) & (points[:, 2] < 0))
         facing, depth = facing[chosen], -points[chosen, 2]
         x, y = ((self.camera.project(points[chosen]) - self.corner) / self.extent).T.astype(np.float32)

@@ -89,7 +89,7 @@ def project_texture(
     base = _base_map(asset, size)
     linear = np.log(base.reshape(-1, 3)[texels.index] + _DARKEST)
     brows = texels.interpolate(brow_weight(asset)[:, None])
-    linear += brows * (np.median(linear, axis=0) - linear)  # the map's own brows would show beside the person's
+    linear += brows * (np.median(linear[::16], axis=0) - linear)  # the map's own brows would show beside the person's
 
     surface = np.concatenate([placed, normals], axis=1)
     points, directions = np.split(texels.interpolate(surface), 2, axis=1)
@@ -97,13 +97,14 @@ def project_texture(
     seen = np.log(colour + _DARKEST)
     skin = confidence * (1 - texels.interpolate(view.hairy[:, None])[:, 0])
     light = fit_light(directions, seen.mean(axis=1), skin)
-    seen -= _EVENED * light.shade(directions)[:, None]
+    shade = _EVENED * light.shade(normals)[:, None]
+    seen -= texels.interpolate(shade)
     level = _level(texels, linear, view)
     linear = linear + _tone(asset, texels, seen - linear, confidence, level)
     if asset.mirror_vertices.size:
         points, directions = np.split(texels.interpolate(surface[asset.mirror_vertices]), 2, axis=1)
         colour, mirrored = view.look(points, directions)
-        other = np.log(colour + _DARKEST) - _EVENED * light.shade(directions)[:, None]
+        other = np.log(colour + _DARKEST) - texels.interpolate(shade[asset.mirror_vertices])
         other += _tone(asset, texels, seen - other, confidence * mirrored, np.zeros_like(level))
         linear += mirrored[:, None] * (other - linear)
     colours = np.exp(linear) + confidence[:, None] * (np.exp(seen) - np.exp(linear)) - _DARKEST
