@@ -9,7 +9,6 @@ the upper lip from the lower and lids from eyeballs. With photographs, the fits 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from fitting.detector import FaceDetector, choose_face
 from fitting.points import IRIS_LEFT, IRIS_RIGHT, POINT_COUNT, points
 from hack_model.arrayfile import atomic_file
 from hack_model.asset import ModelAsset
+from hack_model.build.landmarks import mesh_digest
 from hack_model.errors import HackError
 from hack_model.model import HACK
 from hack_model.names import CERVICAL_JOINTS
@@ -133,12 +133,7 @@ def with_embedding(asset: ModelAsset, embedding: Embedding) -> ModelAsset:
 
 def topology_digest(asset: ModelAsset) -> str:
     """Identifies the mesh a table belongs to: the faces of skin and eyeballs, wherever their vertices are."""
-    used = np.zeros(asset.vertex_count, bool)
-    for name in asset.part_names:
-        if name == "skin" or name.startswith("eye_"):
-            used[asset.part(name)] = True
-    faces = asset.faces[used[asset.faces[:, :3]].all(axis=1)]
-    return hashlib.sha256(np.ascontiguousarray(faces, "<i4").tobytes()).hexdigest()[:16]
+    return mesh_digest(asset.faces, asset.part_names, asset.part_vertices)
 
 
 def write_embedding(path: Path, asset: ModelAsset, embedding: Embedding) -> None:

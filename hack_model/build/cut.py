@@ -26,8 +26,8 @@ CROWN = 881
 def head_faces(base: BaseMesh, starts: tuple[tuple[int, int], ...] = BUST_LOOPS, seed: int = CROWN) -> Int[Array, " f"]:
     """Indices of the body faces on ``seed``'s side of the closed curve of edge loops and their mirror images.
 
-    ``starts`` holds each loop's first edge. Raises :class:`FormatError` when the curve does not close, so that the flood
-    reaches the whole body.
+    ``starts`` holds each loop's first edge. Raises :class:`FormatError` when the curve does not close, so that
+    the flood reaches the whole body.
     """
     body = base.group_faces("body")
     loops = [edge_loop(base.faces[body], *start) for start in starts]

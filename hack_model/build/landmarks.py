@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,15 +82,20 @@ def read_points(path: Path) -> tuple[Int[Array, "P 3"], Float[Array, "P 3"]]:
     return rows[:, 1:4].astype(np.int32), rows[:, 4:]
 
 
-def mesh_digest(faces: Int[Array, "F 4"]) -> str:
-    """Identifies a mesh by its faces, wherever its vertices are: the first 16 digits of their SHA-256."""
-    return hashlib.sha256(np.ascontiguousarray(faces, "<i4").tobytes()).hexdigest()[:16]
+def mesh_digest(faces: Int[Array, "F 4"], part_names: Sequence[str], part_vertices: Int[Array, "P 2"]) -> str:
+    """Identifies the mesh that face landmarks lie on, skin and eyes, wherever its vertices are.
+
+    The first 16 digits of the SHA-256 of its faces; teeth and lashes may change without a new measurement.
+    """
+    last = max(int(part_vertices[list(part_names).index(name), 1]) for name in ("skin", "eye_left", "eye_right"))
+    seen = np.ascontiguousarray(faces[(faces < last).all(axis=1)], "<i4")
+    return hashlib.sha256(seen.tobytes()).hexdigest()[:16]
 
 
 def _check_mesh(path: Path, geometry: Geometry) -> None:
     """Refuses a table whose line ``# Mesh: DIGEST`` names another mesh than the one being built."""
     found = re.search(r"^# Mesh: ([0-9a-f]{16})", read_text(path), re.MULTILINE)
-    wanted = mesh_digest(geometry.faces)
+    wanted = mesh_digest(geometry.faces, geometry.part_names, geometry.part_vertices)
     if found is None or found[1] != wanted:
         raise FormatError(
             f"{path}: measured on another mesh ({found[1] if found else 'no line # Mesh'}, now {wanted}); remove it, "

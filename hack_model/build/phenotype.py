@@ -66,7 +66,10 @@ class Modifier:
 
 @dataclass(frozen=True)
 class People:
-    """Targets cut to the vertices of interest, ready to blend. Arrays (count, 3·n), metres."""
+    """Targets cut to the vertices of interest, ready to blend. Arrays (count, 3·n), metres.
+
+    ``modifier_peaks`` is the largest displacement of any vertex by each full slider, of its two ends the larger.
+    """
 
     base: Float[Array, "M"]
     macro_names: tuple[str, ...]
@@ -74,25 +77,32 @@ class People:
     modifiers: tuple[Modifier, ...]
     modifier_negative: Float[Array, "Q M"]
     modifier_positive: Float[Array, "Q M"]
+    modifier_peaks: Float[Array, " Q"]
 
     @classmethod
     def load(cls, source: MakeHumanSource, vertices: Int[Array, " n"], modifiers: Sequence[Modifier]) -> People:
         """Reads every target that macros and ``modifiers`` need, at ``vertices``."""
         names = tuple(_macro_names())
 
-        def summed(targets: Iterable[str]) -> np.ndarray:
-            total = np.zeros(3 * len(vertices), np.float32)
-            for target in targets:
-                total += source.target(target)[vertices].reshape(-1)
-            return total
+        def whole(targets: Iterable[str]) -> np.ndarray:
+            return sum((source.target(target) for target in targets), np.zeros(source.base.vertices.shape, np.float32))
 
+        macro = np.stack([source.target(f"macrodetails/{name}")[vertices] for name in names])
+        ends = np.zeros((2, len(modifiers), len(vertices), 3), np.float32)
+        peaks = np.zeros(len(modifiers))
+        for index, modifier in enumerate(modifiers):
+            for end, targets in enumerate((modifier.negative, modifier.positive)):
+                moved = whole(targets)
+                ends[end, index] = moved[vertices]
+                peaks[index] = max(peaks[index], np.linalg.norm(moved, axis=1).max())
         return cls(
             base=source.base.vertices[vertices].astype(np.float32).reshape(-1),
             macro_names=names,
-            macro_targets=np.stack([summed([f"macrodetails/{name}"]) for name in names]),
+            macro_targets=macro.reshape(len(names), -1),
             modifiers=tuple(modifiers),
-            modifier_negative=np.array([summed(modifier.negative) for modifier in modifiers], np.float32),
-            modifier_positive=np.array([summed(modifier.positive) for modifier in modifiers], np.float32),
+            modifier_negative=ends[0].reshape(len(modifiers), -1),
+            modifier_positive=ends[1].reshape(len(modifiers), -1),
+            modifier_peaks=peaks,
         )
 
     def vertices(self, macro: Macro, sliders: Float[Array, " Q"] | None = None) -> Float[Array, "n 3"]:
@@ -125,12 +135,6 @@ class People:
         """The average person's slider positions."""
         return np.array([modifier.mean for modifier in self.modifiers]) / self.modifier_peaks
 
-    @cached_property
-    def modifier_peaks(self) -> Float[Array, " Q"]:
-        """The largest displacement of a vertex by each full slider, of its two ends the larger, in metres."""
-        ends = np.stack([self.modifier_negative, self.modifier_positive])
-        return np.linalg.norm(ends.reshape(2, len(self.modifiers), -1, 3), axis=-1).max(axis=(0, 2))
-
 
 def sample_macro(random: np.random.Generator) -> Macro:
     """A random adult: 18 to 80 years with more young than old, sexes mixed around both ends, ancestry blended.
@@ -161,8 +165,8 @@ def macro_shares(macro: Macro) -> Float[Array, " T"]:
 def macro_steps() -> dict[str, tuple[Macro, Macro]]:
     """Semantic directions as pairs of persons one step apart.
 
-    One step of sex is half the way from female to male, of age 20 years, of weight and muscle half the way from least to
-    most, of an ancestry the way from an equal blend to that one alone.
+    One step of sex is half the way from female to male, of age 20 years, of weight and muscle half the way from least
+    to most, of an ancestry the way from an equal blend to that one alone.
     """
     average = Macro()
     steps = {
