@@ -36,8 +36,11 @@ ROUND = 12
 COLUMNS = 6
 """Columns of the gum per tooth."""
 _ANCHORS = 10
-_LIP_CLEARANCE = 0.8 * MILLIMETRE
-_OVERJET = 2.6 * MILLIMETRE
+_GUM_ROWS = 10
+_FOLLOW_WALL = 0.8
+"""Share of the lips' and the mouth wall's own movement, beyond that of MakeHuman's teeth, which an arch follows."""
+_LIP_CLEARANCE = 1.0 * MILLIMETRE
+_OVERJET = 3.0 * MILLIMETRE
 _HALF_WIDTH = {"upper": 30.5 * MILLIMETRE, "lower": 29.0 * MILLIMETRE}
 """From the midline to the middle of the last molar's distal side."""
 _EDGE = {
@@ -74,7 +77,7 @@ class Form:
 _HEIGHTS = (-0.15, 0.0, 0.25, 0.55, 0.82, 0.97)
 FORMS = {
     "incisor": Form(
-        _HEIGHTS, (0.64, 0.74, 0.89, 1.0, 1.03, 1.0),
+        _HEIGHTS, (0.64, 0.76, 0.92, 1.04, 1.06, 1.02),
         (0.36, 0.42, 0.45, 0.42, 0.34, 0.26), (-0.4, -0.46, -0.48, -0.22, -0.02, 0.07), 3.4,
     ),
     "canine": Form(
@@ -227,9 +230,24 @@ def _part(head: Head, jaw: Jaw) -> Part:
         uv=np.clip(uv, [low, 0.0], [low + 0.22, 0.135]),
         face_uv=faces,
         face_material=materials,
-        embedding=affine_rows(vertices, head.base, anchors),
+        embedding=(affine_rows(vertices, head.base, anchors) + _wall_rows(head, jaw, anchors, len(vertices))).tocsr(),
         joint="oc1",
     )
+
+
+def _wall_rows(head: Head, jaw: Jaw, anchors: np.ndarray, count: int) -> sp.csr_matrix:
+    """Rows that let an arch follow the wall of the mouth in front of it where that moves otherwise than the helpers.
+
+    A receding lip takes its teeth along, so that they do not come through the skin.
+    """
+    skin = head.skin.vertices
+    middle = jaw.lips + jaw.up * 0.008
+    patch = head.inner["mouth_interior"] & (np.abs(skin[:, 0]) < 0.014) & (np.abs(skin[:, 1] - middle) < 0.006)
+    patch &= skin[:, 2] > jaw.front - 0.006
+    wall = sp.csr_matrix(head.skin.embedding[np.flatnonzero(patch)].mean(axis=0))
+    centre = np.asarray(wall @ head.base)
+    row = _FOLLOW_WALL * (wall - affine_rows(centre, head.base, anchors))
+    return sp.csr_matrix(np.ones((count, 1))) @ row
 
 
 def _half(jaw: Jaw) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -339,9 +357,10 @@ def _gum(jaw: Jaw) -> tuple[np.ndarray, np.ndarray]:
     margin = neck - jaw.up * papilla * between
     mm, up = MILLIMETRE, jaw.up
     even = 0.42 * size
+    depth, bulge = (7.0, 0.5) if jaw.name == "upper" else (5.5, 0.1)
     rows = [
-        (neck + up * 7.0 * mm, even - 0.2 * mm),
-        (neck + up * 4.5 * mm, even + 0.5 * mm),
+        (neck + up * depth * mm, even - 0.7 * mm),
+        (neck + up * 0.65 * depth * mm, even + bulge * mm),
         (neck + up * 2.2 * mm, 0.6 * even + 0.4 * front + 0.75 * mm),
         (margin + up * 0.7 * mm, front + 0.55 * mm),
         (margin, front + 0.15 * mm),
@@ -357,8 +376,14 @@ def _gum(jaw: Jaw) -> tuple[np.ndarray, np.ndarray]:
     sheet[:, 0, 0] = 0.0
     columns = sheet.shape[1]
     index = np.arange(sheet.shape[0] * columns).reshape(sheet.shape[:2])
+    if jaw.name == "upper":  # in front, on the midline, all rows of the palate begin at one vertex
+        index[_GUM_ROWS:, 0] = index[_GUM_ROWS - 1, 0]
     quads = np.stack([index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]], axis=-1).reshape(-1, 4)
-    return sheet.reshape(-1, 3), quads
+    doubled = quads[:, 0] == quads[:, 1]
+    quads[doubled] = np.column_stack([quads[doubled][:, [0, 2, 3]], np.full(int(doubled.sum()), -1)])
+    used, compact = np.unique(quads[quads >= 0], return_inverse=True)
+    quads[quads >= 0] = compact
+    return sheet.reshape(-1, 3)[used], quads
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hack_model.build import lids as lids_module
+from hack_model.build.lashes import follow_lids
 from hack_model.build.lips import LipGuard
+from hack_model.build.symmetry import mirror_of_parts
 from hack_model.errors import AssetError
 from hack_model.names import HACK_EXPRESSIONS
 from hack_model.resources import data_folder
@@ -74,6 +76,7 @@ class _Builder:
         self.recipes = read_recipes()
         self.guard = LipGuard(head, [self.part("teeth_upper"), self.part("teeth_lower")])
         self.skin_mirror = head.skin_mirror
+        self.mirror = mirror_of_parts(parts)
 
     def part(self, name: str) -> Part:
         return self.parts[self.index[name]]
@@ -120,6 +123,8 @@ class _Builder:
             total += weight * unit
         if name == "eyeBlink_L":
             total = lids_module.blink(self.head, self.lids["left"], total)
+        elif name == "eyeLookDown_L":
+            total = lids_module.look_down(self.head, self.lids["left"], total)
         return total
 
     def follow(self, part: Part, name: str, base: np.ndarray, skin: np.ndarray) -> np.ndarray:
@@ -132,8 +137,6 @@ class _Builder:
         if part.name == "tongue" and name == "tongueOut":
             return part.embedding @ base
         if part.name.startswith("lashes_"):
-            from hack_model.build.lashes import follow_lids
-
             return follow_lids(self.head, part, skin)
         return np.zeros_like(part.vertices)
 
@@ -146,31 +149,7 @@ class _Builder:
 
     def mirrored(self, displacement: np.ndarray) -> np.ndarray:
         """The displacement of all vertices on the other side."""
-        if not hasattr(self, "mirror"):
-            from hack_model.build.head import mirror_of
-
-            vertices = np.concatenate([part.vertices for part in self.parts])
-            skin_end = self.starts[1]
-            others = mirror_by_part(self.parts)
-            self.mirror = np.concatenate([self.skin_mirror, others])
-            del vertices, skin_end, mirror_of
         return displacement[self.mirror] * np.array([-1, 1, 1], np.float32)
-
-
-def mirror_by_part(parts: Sequence[Part]) -> np.ndarray:
-    """Index of each vertex's mirror image among all parts but the skin, as places in the whole mesh."""
-    from scipy.spatial import cKDTree
-
-    starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
-    names = [part.name for part in parts]
-    swap = {"left": "right", "right": "left"}
-    found = []
-    for part in parts[1:]:
-        stem, _, side = part.name.rpartition("_")
-        twin = names.index(f"{stem}_{swap[side]}" if side in swap else part.name)
-        _, index = cKDTree(parts[twin].vertices).query(part.vertices * [-1, 1, 1])
-        found.append(starts[twin] + index)
-    return np.concatenate(found)
 
 
 def left_half(x: Float[Array, " n"], border: float) -> Float[Array, " n"]:

@@ -33,7 +33,7 @@ _SEAT = 0.0013
 _CLEARANCE = 0.0007
 """The skin of a lid stays this far before the eyeball."""
 _OVERLAP = 0.0003
-_LOWER_SHARE = 0.16
+LOWER_SHARE = 0.16
 """Part of the opening that the lower lid closes in a blink."""
 
 
@@ -155,14 +155,14 @@ def seat_lids(head: Head) -> Head:
     return dataclasses.replace(head, base=base, skin=skin)
 
 
-def blink(head: Head, lids: Lids, unit: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
+def blink(head: Head, lids: Lids, unit: Float[Array, "N 3"], lower_share: float = LOWER_SHARE) -> Float[Array, "N 3"]:
     """MakeHuman's blink, scaled column by column so that the lids meet instead of overlapping.
 
-    ``unit`` and the result displace base vertices.
+    ``unit`` and the result displace base vertices; the lower lid closes ``lower_share`` of the opening.
     """
     base, rings = head.base, lids.rings
     upper = lids.upper(base)
-    seam, opening = _seam(base, lids, upper)
+    seam, opening = _seam(base, lids, upper, lower_share)
     result = np.zeros_like(base)
     others = np.setdiff1d(np.flatnonzero(np.abs(unit).max(axis=1) > 0), lids.vertices)
     factor = np.ones(rings.shape[1])
@@ -180,7 +180,7 @@ def blink(head: Head, lids: Lids, unit: Float[Array, "N 3"]) -> Float[Array, "N 
                 share = (1 - fade) * factor[column] + fade * level
                 result[vertex] = share * unit[vertex]
             else:
-                rise = _LOWER_SHARE * opening[column] * np.exp(-(max(ring - 1, 0) ** 2) / 6)
+                rise = lower_share * opening[column] * np.exp(-(max(ring - 1, 0) ** 2) / 6)
                 result[vertex] = [0, rise, 0]
     for column in np.flatnonzero(upper):  # both edges of the margin arrive together
         for ring in (0, 1):
@@ -192,7 +192,19 @@ def blink(head: Head, lids: Lids, unit: Float[Array, "N 3"]) -> Float[Array, "N 
     return result
 
 
-def _seam(base: np.ndarray, lids: Lids, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def look_down(head: Head, lids: Lids, unit: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
+    """The lids in a downward gaze, from the blink's target: the upper half closed, the lower drawn down a little."""
+    result = 0.5 * blink(head, lids, unit, 0.0)
+    upper = lids.upper(head.base)
+    _, opening = _seam(head.base, lids, upper, 0.0)
+    for column in np.flatnonzero(~upper):
+        for ring in range(len(lids.rings)):
+            fall = np.exp(-(max(ring - 1, 0) ** 2) / 10)
+            result[lids.rings[ring, column]] = [0.0, -0.14 * opening[column] * fall, 0.0]
+    return result
+
+
+def _seam(base: np.ndarray, lids: Lids, upper: np.ndarray, lower_share: float) -> tuple[np.ndarray, np.ndarray]:
     """Height y at which each column's lids meet, and the opening there."""
     margin = base[lids.rings[1]]
     heights = []
@@ -200,7 +212,7 @@ def _seam(base: np.ndarray, lids: Lids, upper: np.ndarray) -> tuple[np.ndarray, 
         order = np.argsort(margin[lid, 0])
         heights.append(np.interp(margin[:, 0], margin[lid, 0][order], margin[lid, 1][order]))
     opening = np.maximum(heights[0] - heights[1], 0)
-    return heights[1] + _LOWER_SHARE * opening, opening
+    return heights[1] + lower_share * opening, opening
 
 
 def keep_outside(

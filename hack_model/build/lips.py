@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 
 _REACH = 0.006
 """Height above and below the line of the lips within which the lips close, metres."""
-_CORNER = 0.0035
+_WINDOW = 0.003
+"""From one column to the next the line of the lips moves less than this, metres."""
+_MIXED = 0.0008
+_CORNER = 0.0025
 """The corner of the mouth lies this far beyond the last column whose lips can be told apart."""
+_CORNER_PRESS = 0.0003
+_CONTACT = 0.0002
+"""Closed lips press into each other by this much."""
 _CLEARANCE = 0.0005
 """Distance the inside of lips and cheeks keeps from teeth and gums."""
 _STEP = 0.0006
@@ -33,16 +39,33 @@ _STEP = 0.0006
 
 
 def lower_lip(head: Head) -> Bool[Array, " N"]:
-    """Base vertices that go with the lower jaw: jawOpen moves them by more than half of its greatest movement."""
+    """Base vertices that go with the lower jaw: jawOpen moves them further than the corners of the mouth."""
     moved = np.linalg.norm(head.target("faceunits/jawOpen"), axis=1)
-    return moved > 0.5 * moved.max()
+    moved = 0.5 * (moved + moved[head.source.base.mirror])
+    return moved > 0.31 * moved.max()
 
 
 def close_lips(head: Head) -> Head:
     """The head with its lips touching; MakeHuman's leave a slit of half a millimetre to one."""
-    for _ in range(4):
+    for _ in range(5):
         head = _close_step(head)
-    return head
+    return _close_corners(head)
+
+
+def _close_corners(head: Head) -> Head:
+    """The head with the last slit, in the corners themselves, pressed shut."""
+    lips = find_lip_line(head)
+    corner = np.array([lips.corner, float(lips.middle(np.array([lips.corner]))[0])])
+    place = np.column_stack([np.abs(head.base[:, 0]), head.base[:, 1]])
+    used = np.zeros(len(place), bool)
+    used[head.skin_control] = True
+    used &= head.base[:, 2] > mouth_place(head)[1] - 0.02
+    distance = np.linalg.norm((place - corner) / [0.0022, 0.0028], axis=1)
+    weight = np.where(used, np.exp(-(distance**2)), 0.0)
+    base = head.base.copy()
+    base[:, 1] += np.where(lower_lip(head), 1.0, -1.0) * weight * _CORNER_PRESS
+    skin = dataclasses.replace(head.skin, vertices=head.skin.embedding @ base)
+    return dataclasses.replace(head, base=base, skin=skin)
 
 
 @dataclass(frozen=True)
@@ -59,8 +82,8 @@ class LipLine:
         return float(self.x[-1])
 
     def gap(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
-        """Opening between the lips at x, 0 beyond the corners."""
-        return np.interp(np.abs(x), self.x, self.upper - self.lower, right=0.0)
+        """Opening between the lips at x; beyond the corners that of the corners."""
+        return np.interp(np.abs(x), self.x, self.upper - self.lower)
 
     def middle(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Height of the line at x."""
@@ -69,18 +92,26 @@ class LipLine:
 
 def find_lip_line(head: Head) -> LipLine:
     """The line of the lips on the outer skin, averaged over both sides."""
-    line, wall = mouth_place(head)
+    height, _ = mouth_place(head)
     skin = head.skin.vertices
-    outer = ~head.inner["mouth_interior"] & (np.abs(skin[:, 1] - line) < 1.3 * _REACH) & (skin[:, 2] > wall - 0.02)
+    outer = ~head.inner["mouth_interior"]
     lower = head.skin.embedding @ lower_lip(head).astype(float) > 0.5
-    rows = []
+    depth = None
+    rows: list[tuple[float, float, float]] = []
     for x in np.arange(0.0, 0.035, 0.0015):
-        column = outer & (np.abs(np.abs(skin[:, 0]) - x) < 0.0016)
-        top, bottom = skin[column & ~lower, 1], skin[column & lower, 1]
-        if not (top.size and bottom.size) or abs(top.min() - bottom.max()) > 0.0014:
+        column = outer & (np.abs(np.abs(skin[:, 0]) - x) < 0.0016) & (np.abs(skin[:, 1] - height) < _WINDOW)
+        column &= skin[:, 2] > (
+            head.base[head.groups["helper-upper-teeth"], 2].max() if depth is None else depth - _WINDOW
+        )
+        top, bottom = np.flatnonzero(column & ~lower), np.flatnonzero(column & lower)
+        if not (top.size and bottom.size):
             break
-        rows.append((x, top.min(), bottom.max()))
-    rows.append((rows[-1][0] + _CORNER, *rows[-1][1:]))  # the slit goes on into the corner, where columns mix with it
+        top, bottom = top[skin[top, 1].argmin()], bottom[skin[bottom, 1].argmax()]
+        if skin[top, 1] - skin[bottom, 1] < -_MIXED:  # lips overlap: past the corner
+            break
+        height, depth = (skin[top, 1] + skin[bottom, 1]) / 2, (skin[top, 2] + skin[bottom, 2]) / 2
+        rows.append((x, skin[top, 1], skin[bottom, 1]))
+    rows.append((rows[-1][0] + _CORNER, *rows[-1][1:]))
     x, upper, low = np.array(rows).T
     return LipLine(x, upper, low)
 
@@ -91,12 +122,12 @@ def _close_step(head: Head) -> Head:
     x = head.base[:, 0]
     used = np.zeros(len(x), bool)
     used[head.skin_control] = True
-    used &= (np.abs(x) < lips.corner) & (head.base[:, 2] > wall - 0.02)
+    used &= (np.abs(x) < lips.corner + 0.001) & (head.base[:, 2] > wall - 0.02)
     distance = (head.base[:, 1] - lips.middle(x)) / (0.5 * _REACH)
     weight = np.where(used, np.exp(-(distance**2)), 0.0)
     side = np.where(lower_lip(head), 0.5, -0.5)
     base = head.base.copy()
-    base[:, 1] += side * weight * np.clip(lips.gap(x), 0, 0.001)
+    base[:, 1] += side * weight * np.clip(lips.gap(x) + _CONTACT, 0, 0.001)
     skin = dataclasses.replace(head.skin, vertices=head.skin.embedding @ base)
     return dataclasses.replace(head, base=base, skin=skin)
 
