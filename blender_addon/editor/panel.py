@@ -15,7 +15,7 @@ from .rows import Row, rows
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_CLOSED = {"neck", "tongue", "expressions"}
+_CLOSED = {"tongue", "expressions"}
 """Regions folded until the artist opens them."""
 _LABEL_SHARE = 0.46
 """Part of a row's width that its label takes."""
