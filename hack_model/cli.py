@@ -184,13 +184,17 @@ def fit(
     face: Annotated[
         int | None, typer.Option(min=1, help="Which face, counted from the picture's left; the largest when left out.")
     ] = None,
+    focal: Annotated[
+        float | None,
+        typer.Option(min=1.0, help="Focal length in pixels of the photo; the file's EXIF data when left out."),
+    ] = None,
     preset: Annotated[Preset, typer.Option(help="fast: landmarks; quality: more iterations.")] = Preset.fast,
     model: ModelOption = None,
 ) -> None:
     """Fits the model to a photo: clip.npz, report.json, overlay.png, head.glb, texture.png."""
     from fitting.photo import fit_to_folder
 
-    report = fit_to_folder(photo, output, _load(model), face=face, preset=preset.value)
+    report = fit_to_folder(photo, output, _load(model), face=face, preset=preset.value, focal=focal)
     _print(_fit_table(report))
     _report_files(sorted(file for file in output.iterdir() if file.is_file()))
 
