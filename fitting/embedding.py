@@ -284,7 +284,7 @@ def _constrained(arms: Float[Array, "T K 3 2"], pull: Float[Array, "T K"]) -> Fl
         better = (solution >= 0).all(axis=1) & (value < least)
         least[better] = value[better]
         best[better] = 0
-        best[np.ix_(np.flatnonzero(better), used)] = solution[better]
+        best[np.flatnonzero(better)[:, None], list(used)] = solution[better]
     return best
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 Preset = Literal["fast", "quality"]
 
 _SETTINGS = {"fast": FitSettings(), "quality": FitSettings(iterations=50, tolerance=1e-5)}
+_VIEW_SIDE = 360
 _CLOSED_EYE = (0.45, 0.75)  # eyeBlink scores between which the irises lose all their weight
 
 
@@ -167,23 +169,28 @@ def write_fit(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     seconds = {**(seconds or {}), **fit.report["seconds"]}
-    with _timed(seconds, "texture"):
-        texture = project_texture(fitter.asset, fit.vertices, fit.camera, fit.photo.pixels)
-    with _timed(seconds, "overlay"):
-        overlay = draw_overlay(
-            fitter.asset, fit.vertices, fit.camera, fit.photo.pixels, fit.landmarks, fit.model_landmarks
-        )
-    with _timed(seconds, "views"):
-        head = {**fit.clip.parameters(0), "global_rotation": np.zeros(3), "translation": np.zeros(3)}
-        head_vertices = np.asarray(fitter.model(**head).vertices)
-        views = draw_strip(fitter.asset, fit.photo.pixels, overlay, fit.camera, fit.vertices, head_vertices, texture)
-    with _timed(seconds, "write"):
-        fit.clip.save(folder / "clip.npz")
-        _write_picture(folder / "texture.png", texture)
-        _write_picture(folder / "overlay.png", overlay)
-        _write_picture(folder / "views.png", views)
-        rig = fitter.model.rig(fit.clip.shape, fit.clip.scale)
-        write_glb(folder / "head.glb", rig, fit.clip, texture=texture, placement=False)
+    asset, camera, clip, pixels = fitter.asset, fit.camera, fit.clip, fit.photo.pixels
+    with ThreadPoolExecutor(max_workers=2) as pool:  # packing files leaves a core free to draw the next picture
+        with _timed(seconds, "texture"):
+            texture = project_texture(asset, fit.vertices, camera, pixels)
+        rig = fitter.model.rig(clip.shape, clip.scale)
+        jobs = [
+            pool.submit(write_glb, folder / "head.glb", rig, clip, texture=texture, placement=False),
+            pool.submit(_write_picture, folder / "texture.png", texture),
+            pool.submit(clip.save, folder / "clip.npz"),
+        ]
+        with _timed(seconds, "overlay"):
+            overlay = draw_overlay(asset, fit.vertices, camera, pixels, fit.landmarks, fit.model_landmarks)
+            jobs.append(pool.submit(_write_picture, folder / "overlay.png", overlay))
+        with _timed(seconds, "views"):
+            head = np.asarray(
+                rig(**{**clip.motion(0), "global_rotation": np.zeros(3), "translation": np.zeros(3)}).vertices
+            )
+            views = draw_strip(asset, pixels, overlay, camera, fit.vertices, head, texture, size=_VIEW_SIDE)
+            jobs.append(pool.submit(_write_picture, folder / "views.png", views))
+        with _timed(seconds, "write"):
+            for job in jobs:
+                job.result()
     report = {**fit.report, "seconds": {stage: round(value, 4) for stage, value in seconds.items()}}
     with atomic_file(folder / "report.json") as stream:
         stream.write((json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
@@ -204,7 +211,7 @@ def _write_picture(path: Path, pixels: np.ndarray) -> None:
     from PIL import Image
 
     with atomic_file(path) as stream:
-        Image.fromarray(pixels).save(stream, format="PNG", compress_level=4)
+        Image.fromarray(pixels).save(stream, format="PNG", compress_level=1)
 
 
 @contextmanager
