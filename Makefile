@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
-# Two BLAS threads are slower than one for matrices as small as ours; see docs/fit.md.
+# One thread a process: our matrices are small, and two busy cores make two threads slower than one.
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test test-slow check format setup addon model clean

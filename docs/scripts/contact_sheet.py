@@ -190,6 +190,7 @@ def framing(asset: ModelAsset, tile: Tile) -> tuple[np.ndarray, float]:
     offsets = {
         "head": ((0, -0.03, -0.05), 0.31),
         "neck": ((0, -0.09, -0.07), 0.40),
+        "bust": ((0, -0.065, -0.06), 0.42),
         "face": ((0, -0.035, 0.0), 0.17),
         "mouth": ((0, -0.065, 0.02), 0.085),
         "eyes": ((0, 0.0, 0.0), 0.11),
