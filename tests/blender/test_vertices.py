@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from blender_addon.common.controls import LARYNX_KNOTS, LARYNX_SPACING
-from hack_model import HACK, ModelAsset
+from hack_model import HACK, ModelAsset, load
 from hack_model.clip import Clip
 from hack_model.kinematics import rotation_matrix
 from hack_model.names import CERVICAL_JOINTS
@@ -159,3 +159,17 @@ def test_a_number_is_a_person(scene: object, asset_path: Path) -> None:
     heads = [Head.add(model=str(asset_path), seed=seed).vertices() for seed in (0, 5, 5, 6)]
     assert distance(heads[1], heads[2]) == 0
     assert min(distance(heads[0], heads[1]), distance(heads[1], heads[3])) > 1e-3
+
+
+def test_default_head(scene: object) -> None:
+    """The head the extension ships, with its own bases, joints and larynx."""
+    model = load()
+    head = Head.add()
+    assert head.mesh.data.validate() is False, "Blender found faces to mend"
+    for seed in range(2):
+        parameters = _random(model, seed)
+        head.pose(**parameters)
+        assert distance(head.vertices(), model.rig()(**parameters).vertices) < EXACT
+    between = {"larynx_size": 1.0, "larynx_shift": 1.5 * LARYNX_SPACING}
+    head.pose(expression=dict.fromkeys(model.expression_names, 0.0), **between)
+    assert distance(head.vertices(), model.rig()(**between).vertices) < 1.2e-4
