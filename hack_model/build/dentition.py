@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -40,7 +40,7 @@ _GUM_ROWS = 10
 _FOLLOW_WALL = 0.8
 """Share of the lips' and the mouth wall's own movement, beyond that of MakeHuman's teeth, which an arch follows."""
 _LIP_CLEARANCE = 1.0 * MILLIMETRE
-_OVERJET = 3.0 * MILLIMETRE
+_OVERJET = 3.6 * MILLIMETRE
 _HALF_WIDTH = {"upper": 30.5 * MILLIMETRE, "lower": 29.0 * MILLIMETRE}
 """From the midline to the middle of the last molar's distal side."""
 _EDGE = {
@@ -102,7 +102,7 @@ class Arch:
         def excess(depth: float) -> float:
             return self._trace(half_width, depth)[0][-1] - half_length
 
-        self.depth = float(brentq(excess, 0.3 * half_length, 1.2 * half_length))
+        self.depth = cast("float", brentq(excess, 0.3 * half_length, 1.2 * half_length))
         self._length, self._points = self._trace(half_width, self.depth)
 
     @staticmethod
@@ -230,7 +230,9 @@ def _part(head: Head, jaw: Jaw) -> Part:
         uv=np.clip(uv, [low, 0.0], [low + 0.22, 0.135]),
         face_uv=faces,
         face_material=materials,
-        embedding=(affine_rows(vertices, head.base, anchors) + _wall_rows(head, jaw, anchors, len(vertices))).tocsr(),
+        embedding=sp.csr_matrix(
+            affine_rows(vertices, head.base, anchors) + _wall_rows(head, jaw, anchors, len(vertices))
+        ),
         joint="oc1",
     )
 
@@ -357,7 +359,7 @@ def _gum(jaw: Jaw) -> tuple[np.ndarray, np.ndarray]:
     margin = neck - jaw.up * papilla * between
     mm, up = MILLIMETRE, jaw.up
     even = 0.42 * size
-    depth, bulge = (7.0, 0.5) if jaw.name == "upper" else (5.5, 0.1)
+    depth, bulge = (7.0, 0.5) if jaw.name == "upper" else (4.5, 0.0)
     rows = [
         (neck + up * depth * mm, even - 0.7 * mm),
         (neck + up * 0.65 * depth * mm, even + bulge * mm),
@@ -423,9 +425,8 @@ def build_tongue(head: Head) -> Part:
     quads = mesh.faces[mesh.group_faces("helper-tongue")]
     control, local = np.unique(quads, return_inverse=True)
     matrix, faces = catmull_clark(local.reshape(-1, 4), len(control))
-    embedding = matrix.tocsr()
     pick = sp.csr_matrix((np.ones(len(control)), control, np.arange(len(control) + 1)), (len(control), len(head.base)))
-    embedding = (embedding @ pick).tocsr()
+    embedding = sp.csr_matrix(matrix @ pick)
     vertices = embedding @ head.base
     low, high = vertices[:, [0, 2]].min(axis=0), vertices[:, [0, 2]].max(axis=0)
     uv = (vertices[:, [0, 2]] - low) / (high - low) * [0.13, 0.13] + [0.76, 0.005]

@@ -87,7 +87,7 @@ def find_lids(head: Head, side: str) -> Lids:
 
 def _loop(faces: np.ndarray, neighbours: dict[int, set[int]], around: dict[int, list[int]]) -> list[int]:
     """The closed edge loop through the seed: across each vertex of four edges to the opposite one."""
-    loop = list(_SEED)
+    loop: list[int] = [*_SEED]
     while len(loop) < 200:
         here, before = loop[-1], loop[-2]
         beside: set[int] = set()

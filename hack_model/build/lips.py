@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.interpolate import griddata
 from scipy.ndimage import maximum_filter
+from scipy.spatial import KDTree
 
 from hack_model.build.dentition import mouth_place
 from hack_model.build.refine import Edges
@@ -29,6 +30,8 @@ _WINDOW = 0.003
 _MIXED = 0.0008
 _CORNER = 0.0025
 """The corner of the mouth lies this far beyond the last column whose lips can be told apart."""
+_WALL = 0.0028
+"""The wall of the mouth below the lower lip moves back by this much."""
 _CORNER_PRESS = 0.0003
 _CONTACT = 0.0002
 """Closed lips press into each other by this much."""
@@ -49,7 +52,21 @@ def close_lips(head: Head) -> Head:
     """The head with its lips touching; MakeHuman's leave a slit of half a millimetre to one."""
     for _ in range(5):
         head = _close_step(head)
-    return _close_corners(head)
+    return _thicken(_close_corners(head))
+
+
+def _thicken(head: Head) -> Head:
+    """The head with the front wall of the mouth below the lower lip moved back, so that no chin's crease reaches it."""
+    line, wall = mouth_place(head)
+    inner = np.zeros(len(head.base), bool)
+    inner[head.skin_control] = head.inner["mouth_interior"][: len(head.skin_control)]
+    below = np.clip((line - 0.003 - head.base[:, 1]) / 0.006, 0, 1)
+    front = np.clip((head.base[:, 2] - (wall - 0.016)) / 0.010, 0, 1)
+    side = np.clip((0.030 - np.abs(head.base[:, 0])) / 0.010, 0, 1)
+    base = head.base.copy()
+    base[:, 2] -= np.where(inner, _WALL * below * front * side, 0.0)
+    skin = dataclasses.replace(head.skin, vertices=head.skin.embedding @ base)
+    return dataclasses.replace(head, base=base, skin=skin)
 
 
 def _close_corners(head: Head) -> Head:
@@ -208,14 +225,23 @@ class LipGuard:
             push = np.where(self.near, np.clip(depth - self.before, 0, 0.006), 0.0)
             if push.max() < 1e-4:
                 break
-            spread = push
-            for _ in range(3):
-                spread = np.maximum(push, self.average @ spread)
-            spread = 0.5 * spread + 0.5 * (self.average @ spread)
+            spread = self._through(place, push)
             offset = place - np.array([self.axis[0], 0, self.axis[1]])
             offset[:, 1] = 0
             delta += spread[:, None] * offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9)
         return delta
+
+    def _through(self, place: np.ndarray, push: np.ndarray) -> np.ndarray:
+        """The push carried through the whole thickness of the lips: to all skin before and around what is pushed."""
+        pushed = np.flatnonzero(push > 2e-5)
+        chosen = np.flatnonzero(self.near)
+        angle, _ = _polar(place, self.axis)
+        chart = np.column_stack([angle * 0.045, place[:, 1]])
+        count = min(24, len(pushed))
+        distance, nearest = KDTree(chart[pushed]).query(chart[chosen], k=np.arange(1, count + 1))
+        spread = np.zeros(len(place))
+        spread[chosen] = (push[pushed][nearest] * np.exp(-((distance / 0.005) ** 2))).max(axis=1)
+        return 0.5 * spread + 0.5 * np.where(self.near, self.average @ spread, 0.0)
 
     def _inward(self, place: np.ndarray) -> np.ndarray:
         offset = place - np.array([self.axis[0], 0, self.axis[1]])

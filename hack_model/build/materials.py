@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import scipy.sparse as sp
 from scipy import ndimage
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from hack_model.asset import split_quads
 from hack_model.build.dentition import mouth_place
@@ -18,7 +18,7 @@ from hack_model.build.refine import Edges
 from hack_model.build.regions import skin_regions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jaxtyping import Float, Int, UInt8
 
@@ -93,12 +93,12 @@ def paint_skin(head: Head) -> UInt8[Array, "H W 3"]:
     colour = _colours(head, place, carried)
     image = np.zeros((SIZE, SIZE, 3))
     image[covered] = colour
-    nearest = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)
-    image = image[tuple(nearest)]
+    nearest = cast("np.ndarray", ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True))
+    image = image[nearest[0], nearest[1]]
     return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
 
 
-def _colours(head: Head, place: np.ndarray, carried) -> np.ndarray:
+def _colours(head: Head, place: np.ndarray, carried: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     regions = skin_regions(head)
     eye = find_lids(head, "left").ball.centre
     side = place * np.array([1.0, 1.0, 1.0])
@@ -131,7 +131,7 @@ def brow_density(offset: Float[Array, "n 3"], place: Float[Array, "n 3"]) -> Flo
     curve = np.stack([np.interp(along, knots, _BROW_CURVE[:, axis]) for axis in range(2)], axis=1)
     curve = ndimage.gaussian_filter1d(curve, 12, axis=0, mode="nearest")
     half = np.interp(along, knots, _BROW_HALF)
-    distance, index = cKDTree(curve).query(offset[:, :2])
+    distance, index = KDTree(curve).query(offset[:, :2])
     tangent = np.gradient(curve, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     away = offset[:, :2] - curve[index]
