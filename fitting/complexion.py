@@ -27,15 +27,13 @@ class ColourModel:
     spread: Float[Array, "3"]
 
     @classmethod
-    def learn(cls, colours: Float[Array, "n 3"], level: float, greyness: float) -> ColourModel:
+    def learn(cls, colours: Float[Array, "n 3"], ratio: tuple[float, float], level: float) -> ColourModel:
         """Medians and median deviations of feature vectors.
 
-        The spread of the logarithmic level is kept between ``level`` and twice that. The ratios' spread is at most
-        ``greyness`` of their distance from grey, so that pale skin and a grey wall are told apart in a hazy photo too.
+        The ratios' spread is kept within the two limits of ``ratio``, the level's between ``level`` and twice that.
         """
+        limits = np.array([ratio[0], ratio[0], level]), np.array([ratio[1], ratio[1], 2 * level])
         centre = np.median(colours, axis=0)
-        most = max(greyness * float(np.hypot(*centre[:2])), _LEAST_RATIO)
-        limits = np.array([_LEAST_RATIO, _LEAST_RATIO, level]), np.array([most, most, 2 * level])
         spread = np.clip(_MAD_TO_SIGMA * np.median(np.abs(colours - centre), axis=0), *limits)
         near = colours[(np.abs(colours - centre) < 2.5 * spread).all(axis=1)]
         centre = np.median(near, axis=0)
@@ -48,7 +46,12 @@ class ColourModel:
         return np.sqrt(offset[..., 0] ** 2 + offset[..., 1] ** 2 + level**2)
 
 
+_NEAR, _FAR = 3.2, 5.0  # standard deviations up to which a colour is surely the material's, and from which surely not
+_SKIN_RATIO = (0.13, 0.19)  # spread of skin as a share of its distance from grey: a grey wall stays far in any haze
+_SKIN_LEVEL = 0.3
+_HAIR_RATIO, _HAIR_LEVEL = (0.08, 0.25), 0.4
 _LEAST_RATIO = 0.03  # noise and compression alone spread colours as far
+_LEAST_HAIR = 0.15  # of the scalp that is seen; less is the hairline of a bald or hidden head
 _SHADOWED = 1.3  # dark skin is as likely the edge of hair or a deep shadow, and neither is missed
 
 
@@ -71,26 +74,35 @@ def skin_and_hair(
     face: Shaped[Array, "H W"],
     scalp: Shaped[Array, "H W"],
     radius: float,
-) -> tuple[Float[Array, "H W"], Float[Array, "H W"]]:
-    """How surely each pixel shows skin, and how surely hair, in [0, 1].
+) -> tuple[Float[Array, "H W"], Float[Array, "H W"], Shaped[Array, "H W"]]:
+    """How surely each pixel shows skin, and how surely hair, in [0, 1]; and the pixels that tell the hair's colour.
 
-    ``face`` marks pixels to learn the skin from, ``scalp`` pixels to learn the hair from; where most of the latter show
-    skin, nothing is hair. ``radius`` is the size in pixels of what may be ignored.
+    ``face`` marks pixels to learn the skin from, ``scalp`` pixels to learn the hair from; where hardly any of the
+    latter shows anything but skin, nothing is hair. ``radius`` is the size in pixels of what may be ignored.
     """
     colours = features(cv2.GaussianBlur(photo, (0, 0), radius / 2))  # compression leaves blocks of wrong hue
-    skin_model = ColourModel.learn(colours[face], level=0.3, greyness=0.26)
+    paleness = float(np.hypot(*np.median(colours[face], axis=0)[:2]))
+    least, most = (max(share * paleness, _LEAST_RATIO) for share in _SKIN_RATIO)
+    skin_model = ColourModel.learn(colours[face], (least, most), _SKIN_LEVEL)
     distance = skin_model.distance(colours, _SHADOWED)
-    shining = _small_spots((distance > 2.6) & (colours[..., 2] > skin_model.centre[2]), 20 * radius)
-    skin = _feathered(np.maximum(smoothstep(distance, 4.2, 2.6), shining), radius)
-    if scalp.sum() < 50 or np.median(distance[scalp]) < 2.6:
-        return skin, np.zeros_like(skin)
-    hair_model = ColourModel.learn(colours[scalp & (distance > 2.6)], level=0.45, greyness=1.0)
-    return skin, _feathered(smoothstep(hair_model.distance(colours), 4.2, 2.6), radius)
+    bright = (distance > _NEAR) & (colours[..., 2] > skin_model.centre[2])
+    shining = _enclosed(bright, by=distance <= _NEAR, limit=20 * radius)
+    skin = _feathered(np.maximum(smoothstep(distance, _FAR, _NEAR), shining), radius)
+    sure = scalp & (distance > (_NEAR + _FAR) / 2)
+    if sure.sum() < max(50, _LEAST_HAIR * scalp.sum()):
+        return skin, np.zeros_like(skin), np.zeros_like(scalp)
+    hair_model = ColourModel.learn(colours[sure], _HAIR_RATIO, _HAIR_LEVEL)
+    distance = hair_model.distance(colours)
+    return skin, _feathered(smoothstep(distance, _FAR, _NEAR), radius), sure & (distance < _NEAR)
 
 
-def _small_spots(mask: Shaped[Array, "H W"], limit: float) -> Shaped[Array, "H W"]:
-    """The connected parts of a mask that are no wider and no taller than ``limit`` pixels: highlights, not a shirt."""
+def _enclosed(mask: Shaped[Array, "H W"], by: Shaped[Array, "H W"], limit: float) -> Shaped[Array, "H W"]:
+    """The connected parts of a mask, at most ``limit`` pixels wide and tall, that another surrounds: highlights."""
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    small = (boxes[:, cv2.CC_STAT_WIDTH] <= limit) & (boxes[:, cv2.CC_STAT_HEIGHT] <= limit)
-    small[0] = False  # what is outside the mask
-    return small[np.asarray(labels, np.int64)]
+    grown = cv2.dilate(labels.astype(np.float32), np.ones((5, 5), np.uint8)).astype(np.int64)
+    ring = (grown > 0) & ~mask
+    count = np.bincount(grown[ring], minlength=len(boxes))
+    share = np.bincount(grown[ring], by[ring], minlength=len(boxes)) / np.maximum(count, 1)
+    chosen = (share > 0.85) & (boxes[:, cv2.CC_STAT_WIDTH] <= limit) & (boxes[:, cv2.CC_STAT_HEIGHT] <= limit)
+    chosen[0] = False  # what is outside the mask
+    return chosen[np.asarray(labels, np.int64)]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MAX_SIDE: Final = 1600
 """Larger photos are reduced to this many pixels for the overlay."""
 
+_LEAST_HEAD = 700  # pixels; photos with a smaller head are enlarged, within the limit above, to keep the points apart
+
 _OPACITY = 0.45
 _DEPTH_JUMP = 0.006  # metres between neighbouring pixels that are drawn as a contour
 _CONTOUR, _DETECTED, _MODEL = (255, 255, 255), (40, 220, 90), (255, 70, 50)
@@ -43,14 +45,16 @@ def draw_overlay(
     """The photo with the model over it: translucent, its contours white, detected points green, the model's points red.
 
     ``vertices`` are metres before ``camera``; landmarks are pixels of ``photo``. A line joins each pair of points.
-    Photos larger than :data:`MAX_SIDE` come out reduced to it. Raises :class:`ParameterError` for a photo that is not
+    Photos larger than :data:`MAX_SIDE` come out
+    reduced to it, photos of a small head enlarged. Raises :class:`ParameterError` for a photo that is not
     of the camera's size and for a head outside the picture.
     """
     if photo.dtype != np.uint8 or photo.shape != (camera.height, camera.width, 3):
         raise ParameterError(f"photo is {photo.dtype} {photo.shape}, wanted uint8 {(camera.height, camera.width, 3)}")
-    scale = min(1.0, MAX_SIDE / max(camera.width, camera.height))
+    tall = float(np.ptp(camera.project(np.asarray(vertices))[:, 1]))
+    scale = min(max(1.0, _LEAST_HEAD / tall), MAX_SIDE / max(camera.width, camera.height))
     width, height = max(round(camera.width * scale), 1), max(round(camera.height * scale), 1)
-    picture = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else photo.copy()
+    picture = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     small = replace(
         camera, focal=camera.focal * scale, centre=(camera.centre[0] * scale, camera.centre[1] * scale),
         width=width, height=height,

@@ -94,14 +94,13 @@ class View:
         good = (skinned > 0.5) & (towards > 0.6)
         if (good & (inside > 0.9)).sum() < 100:
             raise ParameterError("the model's face is not in the picture; check the fit's camera and placement")
-        skin, hair = skin_and_hair(
+        skin, hair, haired = skin_and_hair(
             small,
             good & (inside > 0.9),
             (towards > 0.25) & (scalpness > 0.8) & (outline > 1.5 * margin),
             _HEAD_HEIGHT / 250 * max(1.0, _HEAD_HEIGHT / tall),
         )
-        haired = (scalpness > 0.5) & (hair > 0.9) & (skin < 0.1)
-        hairy = haired.sum() > 50
+        hairy = bool(haired.any())
         skin_colour = _median_colour(small[good & (inside > 0.9) & (skin > 0.5)])
         accepted = np.maximum(np.maximum(inside, skin), hair * np.clip(2 * scalpness, 0, 1))
         fold = _FOLD * _HEAD_HEIGHT

@@ -14,7 +14,7 @@ from hack_model.errors import ParameterError
 from tests.support.synthetic import synthetic_asset
 
 
-def scene(size: tuple[int, int] = (300, 260)) -> tuple[ModelAsset, Camera, np.ndarray, np.ndarray]:
+def scene(size: tuple[int, int] = (1000, 860)) -> tuple[ModelAsset, Camera, np.ndarray, np.ndarray]:
     asset = synthetic_asset()
     camera, placed = portrait(asset.template, size=size)
     return asset, camera, placed, np.full((size[1], size[0], 3), (90, 90, 200), np.uint8)
@@ -48,11 +48,11 @@ def test_the_model_is_drawn_where_it_is_and_nowhere_else() -> None:
     picture = draw_overlay(asset, placed, camera, photo, points, points)
     mask = render_asset(asset, camera, placed, clay=True, light=shading.ambient(1), background=(0, 0, 0))[..., 0] > 0
     changed = np.abs(picture.astype(int) - photo).max(axis=2) > 12
-    inner = mask & ~(np.indices(mask.shape)[0] > 215)
+    inner = mask & ~(np.indices(mask.shape)[0] > 780)
     assert changed[inner].mean() > 0.98
-    outside = ~mask & (np.indices(mask.shape)[0] > 15) & (np.indices(mask.shape)[0] < 215)
+    outside = ~mask & (np.indices(mask.shape)[0] > 15) & (np.indices(mask.shape)[0] < 780)
     assert changed[outside].mean() < 0.03  # the contour's soft rim
-    white = (picture > 200).all(axis=2) & (np.indices(mask.shape)[0] < 215)
+    white = (picture > 200).all(axis=2) & (np.indices(mask.shape)[0] < 780)
     assert white.sum() > 50
 
 
@@ -65,6 +65,15 @@ def test_the_photo_given_is_not_changed_and_large_photos_are_reduced() -> None:
     assert picture.shape == (round(1300 * MAX_SIDE / 2400), MAX_SIDE, 3)
     x, y = (points[1] * MAX_SIDE / 2400).astype(int)
     assert is_green(picture[y, x]) or is_red(picture[y, x])
+
+
+def test_a_small_head_is_enlarged() -> None:
+    asset, camera, placed, photo = scene((300, 260))
+    picture = draw_overlay(asset, placed, camera, photo, np.array([[50.5, 40.5]]), np.array([[80.5, 40.5]]))
+    scale = picture.shape[1] / 300
+    assert 2 < scale < 6
+    assert is_green(picture[int(40.5 * scale), int(50.5 * scale)])
+    assert is_red(picture[int(40.5 * scale), int(80.5 * scale)])
 
 
 def test_a_head_partly_outside_the_picture_is_drawn_and_one_outside_is_refused() -> None:

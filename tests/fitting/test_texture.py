@@ -314,11 +314,13 @@ def test_skin_is_told_from_shirt_wall_and_hair() -> None:
     columns = {name: slice(60 * i + 15, 60 * i + 45) for i, name in enumerate(colours)}
     face, scalp = np.zeros((60, 300), bool), np.zeros((60, 300), bool)
     face[:, columns["skin"]] = scalp[:, columns["hair"]] = True
-    skin, hair = skin_and_hair(photo, face, scalp, 2.0)
+    skin, hair, sure = skin_and_hair(photo, face, scalp, 2.0)
+    assert (sure <= scalp).all()
+    assert sure[scalp].mean() > 0.9
     for name, column in columns.items():
         assert skin[15:45, column].mean() == pytest.approx(float(name in ("skin", "shade")), abs=0.05), name
         assert hair[15:45, column].mean() == pytest.approx(float(name == "hair"), abs=0.05), name
-    assert not skin_and_hair(photo, face, face, 2.0)[1].any()  # a bald head
+    assert not any(each.any() for each in skin_and_hair(photo, face, face, 2.0)[1:])  # a bald head
 
 
 def test_arguments_are_checked() -> None:
