@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 
+_BOUND_ROUNDS = 6  # how often a step's set of bounded parameters may grow
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """Spreads of the terms of the fit: a smaller number is a firmer belief.
@@ -275,12 +278,20 @@ class _Problem:
     def _step(
         self, x: np.ndarray, gradient: np.ndarray, matrix: np.ndarray, free: np.ndarray, damping: float
     ) -> np.ndarray:
-        index = np.flatnonzero(free)
-        part = matrix[np.ix_(index, index)]
-        part[np.diag_indices(len(index))] *= 1 + damping
-        candidate = x.copy()
-        candidate[index] -= np.linalg.solve(part, gradient[index])
-        return np.clip(candidate, self.lower, self.upper)
+        """The damped step; parameters it would carry over a bound stop there, and the others are solved for anew."""
+        change, free = np.zeros_like(x), free.copy()
+        for _ in range(_BOUND_ROUNDS):
+            index, held = np.flatnonzero(free), np.flatnonzero(~free & (change != 0))
+            part = matrix[np.ix_(index, index)]
+            part[np.diag_indices(len(index))] *= 1 + damping
+            slope = gradient[index] + matrix[np.ix_(index, held)] @ change[held]
+            change[index] = -np.linalg.solve(part, slope)
+            beyond = free & ((x + change < self.lower) | (x + change > self.upper))
+            change[beyond] = np.clip(x + change, self.lower, self.upper)[beyond] - x[beyond]
+            if not beyond.any():
+                break
+            free &= ~beyond
+        return np.clip(x + change, self.lower, self.upper)
 
 
 def _turn(rotation: Float[Array, "3 3"]) -> Float[Array, "3"]:

@@ -19,7 +19,7 @@ from tests.support.synthetic import synthetic_asset
 
 CAMERA = Camera.centred(1500, 800, 900)
 SURE = FitSettings(landmark=1e-4, opening=1e-4, robust=1e3, relief=0.1, shape=3.0, expression=1.0,
-                   unscored_expression=1.0, iterations=60, tolerance=1e-6)  # fmt: skip
+                   unscored_expression=1.0, iterations=30, tolerance=1e-9)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
