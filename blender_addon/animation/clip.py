@@ -14,6 +14,7 @@ from hack_model.names import CERVICAL_JOINTS, EYE_JOINTS, SKELETON
 from ..common import controls
 from ..common.axes import TO_BLENDER
 from ..common.rotations import quaternions
+from ..common.shares import slider_values
 from ..rig.drivers import property_path
 from .curves import Channel, write_action
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def apply_clip(
     rig: bpy.types.Object, clip: Clip, name: str, *, start: float, frame_rate: float, placement: bool
 ) -> None:
-    """Sets the head to a clip of one frame, or gives it an action that plays a longer one.
+    """Sets the head to a clip of one frame, or gives it an action for a longer one, on the action units' sliders.
 
     ``clip`` must be of the head's model (:meth:`hack_model.clip.Clip.for_model`). Keys fall on ``start`` plus the time
     of each clip frame at the scene's ``frame_rate``, so speed is kept whatever both rates are. ``placement`` also
@@ -44,8 +45,8 @@ def apply_clip(
 
 
 def _motion(clip: Clip) -> Iterator[Channel]:
-    for column, name in enumerate(clip.expression_names):
-        yield Channel(property_path(name), -1, "Expressions", clip.expression[:, column])
+    for key, values in slider_values(clip.expression_names, clip.expression).items():
+        yield Channel(property_path(key), -1, "Face", values)
     yield Channel(property_path(controls.LARYNX_SIZE), -1, "Larynx", clip.larynx_size)
     yield Channel(property_path(controls.LARYNX_SHIFT), -1, "Larynx", clip.larynx_shift)
     rotations = np.concatenate([clip.pose, clip.eye_pose], axis=1)

@@ -166,6 +166,16 @@ def test_clip_of_one_frame_sets_no_keys(
     assert distance(head.vertices(), model(**clip.parameters(2)).vertices) < EXACT
 
 
+def test_a_clip_arrives_on_the_action_units(scene: object, model: HACK, asset_path: Path, tmp_path: Path) -> None:
+    values = {"mouthSmile_L": 0.8, "jawOpen": 1.25, "mouthRollLower": 0.5, "mouthRollUpper": 0.2, "browDown_R": -0.1}
+    expression = model.expression_vector(values)[None]
+    Clip(model.asset.name, model.asset.version, model.expression_names, expression).save(tmp_path / "clip.npz")
+    head = Head.add(model=str(asset_path), filepath=str(tmp_path / "clip.npz"))
+    wanted = {"AU12L": 0.8, "AU12R": 0, "AU27": 1, "jawOpen": 0.25, "AU28": 0.2, "mouthRollLower": 0.3, "AU4R": 0}
+    assert {key: head.rig[key] for key in wanted} == pytest.approx(wanted)
+    assert distance(head.vertices(), model.rig()(expression=values).vertices) < EXACT
+
+
 def test_motion_on_another_person(head: Head, clip: Clip, model: HACK, asset_path: Path, tmp_path: Path) -> None:
     clip.save(tmp_path / "clip.npz")
     bpy.context.scene.render.fps = 12
