@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from fitting.tone import fit_light, tone_field
 from hack_model.asset import ModelAsset
 from hack_model.errors import AssetError, ParameterError
 from hack_model.formats.surface import vertex_normals
+from hack_model.resources import default_model_path
 from tests.support.synthetic import synthetic_asset
 
 SKIN = np.array([0.52, 0.33, 0.24])
@@ -353,14 +353,9 @@ def test_the_face_is_between_jaw_and_brows() -> None:
     assert weight[template[:, 2] < -0.03].max() == 0
 
 
-def test_default_model(request: pytest.FixtureRequest) -> None:
-    """The map of the default model keeps the eyes' and mouth's materials out and has no empty texel."""
-    path = Path(__file__).parents[2] / "data" / "hack_open" / "hack-open.npz"
-    if not path.is_file():
-        pytest.skip("the default model is not built")
-    asset = ModelAsset.load(path)
-    if not len(asset.landmarks68_vertices):
-        pytest.skip("the default model has no landmarks68")
+def test_default_model() -> None:
+    """The default model photographed in its own colours gets them back."""
+    asset = ModelAsset.load(default_model_path())
     camera, placed = portrait(asset.template, size=(400, 400))
     photo = render_asset(asset, camera, placed, light=shading.ambient(1.0), background=(120, 130, 150))
     found = project_texture(asset, placed, camera, photo, size=512)
