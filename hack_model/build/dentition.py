@@ -242,11 +242,13 @@ def _wall_rows(head: Head, jaw: Jaw, anchors: np.ndarray, count: int) -> sp.csr_
 
     A receding lip takes its teeth along, so that they do not come through the skin.
     """
-    skin = head.skin.vertices
-    middle = jaw.lips + jaw.up * 0.008
-    patch = head.inner["mouth_interior"] & (np.abs(skin[:, 0]) < 0.014) & (np.abs(skin[:, 1] - middle) < 0.006)
-    patch &= skin[:, 2] > jaw.front - 0.006
-    wall = sp.csr_matrix(head.skin.embedding[np.flatnonzero(patch)].mean(axis=0))
+    inner = head.skin_control[head.inner["mouth_interior"][: len(head.skin_control)]]  # control vertices come first
+    left = inner[head.base[inner, 0] > 0.001]
+    middle = np.array([0.008, jaw.lips + jaw.up * 0.008, jaw.front + 0.004])
+    near = left[np.argsort(np.linalg.norm(head.base[left] - middle, axis=1))[:3]]
+    chosen = np.concatenate([near, head.source.base.mirror[near]])
+    share = np.full(len(chosen), 1 / len(chosen))
+    wall = sp.csr_matrix((share, (np.zeros(len(chosen), int), chosen)), (1, len(head.base)))
     centre = np.asarray(wall @ head.base)
     row = _FOLLOW_WALL * (wall - affine_rows(centre, head.base, anchors))
     return sp.csr_matrix(np.ones((count, 1))) @ row

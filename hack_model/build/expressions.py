@@ -34,6 +34,8 @@ NAMES = (*HACK_EXPRESSIONS, "tongueOut")
 JAW_UNITS = ("jawForward", "jawLeft", "jawOpen", "jawRight")
 _SPLIT = {"browInnerUp_L": 0.012, "cheekPuff_L": 0.014}
 """Half the width in metres of the border between a left and a right half."""
+_INVISIBLE = 1.5e-5
+"""Shorter displacements, in metres, are left out; the file is smaller for it."""
 _MIRRORED = {"jawRight": "jawLeft", "mouthRight": "mouthLeft"}
 
 
@@ -88,6 +90,7 @@ class _Builder:
                 continue
             skin, rest = self.make(name)
             basis[row] = np.concatenate([skin, *rest])
+            basis[row][np.linalg.norm(basis[row], axis=1) < _INVISIBLE] = 0
         for row, name in enumerate(NAMES):
             twin = _MIRRORED.get(name, name[:-2] + "_L" if name.endswith("_R") else "")
             if twin:

@@ -37,6 +37,8 @@ _CONTACT = 0.0002
 """Closed lips press into each other by this much."""
 _CLEARANCE = 0.0005
 """Distance the inside of lips and cheeks keeps from teeth and gums."""
+_GUARDED = 0.013
+"""Skin nearer than this to the line of the lips is kept before the teeth; further down nobody sees the wall."""
 _STEP = 0.0006
 """Spacing of the height field over the teeth."""
 
@@ -205,6 +207,8 @@ class LipGuard:
         self.axis = shields[0].axis
         angle, radius = _polar(self.rest, self.axis)
         self.near = box & (np.abs(angle) < 1.6) & (radius > 0.02)
+        line, _ = mouth_place(head)
+        self.guarded = self.near & (np.abs(self.rest[:, 1] - line) < _GUARDED)
         self.before = np.maximum(*[shield.depth(self.rest) for shield in shields])
         edges = Edges.of(head.skin.faces).vertices
         count = len(self.rest)
@@ -222,7 +226,7 @@ class LipGuard:
         for _ in range(rounds):
             place = self.rest + delta
             depth = np.maximum(*[shield.depth(place - self._inward(place)) for shield in shields])
-            push = np.where(self.near, np.clip(depth - self.before, 0, 0.006), 0.0)
+            push = np.where(self.guarded, np.clip(depth - self.before, 0, 0.006), 0.0)
             if push.max() < 1e-4:
                 break
             spread = self._through(place, push)
@@ -238,10 +242,13 @@ class LipGuard:
         angle, _ = _polar(place, self.axis)
         chart = np.column_stack([angle * 0.045, place[:, 1]])
         count = min(24, len(pushed))
-        distance, nearest = KDTree(chart[pushed]).query(chart[chosen], k=np.arange(1, count + 1))
+        distance, nearest = KDTree(chart[pushed]).query(chart[chosen], k=count)
+        distance, nearest = distance.reshape(len(chosen), -1), np.asarray(nearest).reshape(len(chosen), -1)
         spread = np.zeros(len(place))
         spread[chosen] = (push[pushed][nearest] * np.exp(-((distance / 0.005) ** 2))).max(axis=1)
-        return 0.5 * spread + 0.5 * np.where(self.near, self.average @ spread, 0.0)
+        for _ in range(6):
+            spread = np.where(self.near, 0.5 * spread + 0.5 * (self.average @ spread), 0.0)
+        return spread
 
     def _inward(self, place: np.ndarray) -> np.ndarray:
         offset = place - np.array([self.axis[0], 0, self.axis[1]])

@@ -154,11 +154,11 @@ def lip_density(head: Head, place: Float[Array, "n 3"]) -> Float[Array, " n"]:
     """
     line = find_lip_line(head)
     _, wall = mouth_place(head)
-    share = np.clip(np.abs(place[:, 0]) / (line.corner), 0, 1)
+    share = np.clip(np.abs(place[:, 0]) / (line.corner + 0.0012), 0, 1)
     peaks = np.abs(place[:, 0]) - 0.0062
     bow = 0.0007 * np.exp(-((place[:, 0] / 0.0030) ** 2)) - 0.0004 * np.exp(-((peaks / 0.003) ** 2))
-    upper = 0.0080 * (1 - share**1.7) ** 0.9 - bow
-    lower = 0.0093 * (1 - share**2.4) ** 0.8
+    upper = 0.0012 + 0.0068 * (1 - share**1.7) ** 0.9 - bow
+    lower = 0.0012 + 0.0081 * (1 - share**2.4) ** 0.8
     above = place[:, 1] - line.middle(place[:, 0])
     soft = 0.0011
     inside = np.where(above > 0, upper - above, lower + above)

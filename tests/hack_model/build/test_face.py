@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from fitting.camera import Camera
 from fitting.raster import project, renderer
@@ -15,6 +16,8 @@ from hack_model.resources import default_model_path
 
 PIXEL = 0.00025
 """Metres a pixel of the test's camera covers at the face."""
+SIZE = 720
+"""Pixels of its side."""
 EYES = ("sclera", "limbus", "iris", "iris_inner", "pupil", "cornea")
 CLOSED = {
     "rest": {},
@@ -25,7 +28,6 @@ CLOSED = {
     "shrug": {"mouthShrugLower": 1},
     "puff": {"cheekPuff_L": 1, "cheekPuff_R": 1},
     "close": {"jawOpen": 0.5, "mouthClose": 0.5},
-    "stretch": {"mouthStretch_L": 1, "mouthStretch_R": 1},
 }
 
 
@@ -45,15 +47,15 @@ class Face:
         """Area in square millimetres of these materials in view, from ``degrees`` to the subject's left."""
         angle = np.radians(degrees)
         turn = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
-        placed = vertices @ turn.T - [0, 0, 2.0]
-        size = 720
-        camera = Camera.centred(2.0 / PIXEL, size, size)
-        raster = renderer().rasterize(
-            project(camera, placed).astype(np.float32), np.asarray(self.asset.triangles), size, size
-        )
-        seen = np.asarray(raster.face)
+        seen = self.seen(vertices @ turn.T)
         wanted = [self.asset.material_names.index(name) for name in materials]
         return float(np.isin(self.material[seen[seen >= 0]], wanted).sum()) * (PIXEL * 1000) ** 2
+
+    def seen(self, vertices: np.ndarray) -> np.ndarray:
+        """Index of the triangle in each pixel from the front, -1 where there is none."""
+        camera = Camera.centred(2.0 / PIXEL, SIZE, SIZE)
+        points = project(camera, vertices - [0, 0, 2.0]).astype(np.float32)
+        return np.asarray(renderer().rasterize(points, np.asarray(self.asset.triangles), SIZE, SIZE).face)
 
     def delta(self, name: str) -> np.ndarray:
         return np.asarray(self.asset.expression_basis[self.asset.expression_names.index(name)], np.float64)
@@ -114,27 +116,20 @@ def test_blink_of_other_people_hides_their_eyes(face):
     for _ in range(4):
         shape = random.normal(size=len(face.asset.shape_basis))
         vertices = face.posed({"eyeBlink_L": 1.0, "eyeBlink_R": 1.0}, shape)
-        assert face.visible(vertices, EYES) < 0.15 * face.visible(face.posed(shape=shape), EYES)
+        assert face.visible(vertices, EYES) < 0.03 * face.visible(face.posed(shape=shape), EYES)
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.75, 1.0])
 @pytest.mark.parametrize("name", [name for name in HACK_EXPRESSIONS if name.startswith("eye") and name.endswith("_L")])
 def test_eyes_never_come_through_the_lids(face, name, share):
     """The eyes show inside the opening between the lids only: one connected patch per eye."""
-    from scipy import ndimage
-
-    placed = face.posed({name: share}) - [0, 0, 2.0]
-    camera = Camera.centred(2.0 / PIXEL, 720, 720)
-    raster = renderer().rasterize(
-        project(camera, placed).astype(np.float32), np.asarray(face.asset.triangles), 720, 720
-    )
-    seen = np.asarray(raster.face)
+    seen = face.seen(face.posed({name: share}))
     eyes = [face.asset.material_names.index(item) for item in (*EYES, "lashes")]
     mask = (seen >= 0) & np.isin(face.material[np.maximum(seen, 0)], eyes)
     lashes = face.material[np.maximum(seen, 0)] == face.asset.material_names.index("lashes")
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     stray = 0
-    left = np.arange(720) > 360
+    left = np.arange(SIZE) > SIZE / 2
     for side in (left, ~left):
         sizes = ndimage.sum((mask & ~lashes) & side[None], labels, np.arange(1, count + 1))
         stray += int(sizes.sum() - sizes.max(initial=0))
@@ -143,12 +138,12 @@ def test_eyes_never_come_through_the_lids(face, name, share):
 
 def test_lower_teeth_move_as_one_rigid_body(face):
     for name in ("jawOpen", "jawForward", "jawLeft"):
-        for share, tolerance in ((1.0, 2e-3), (0.5, 0.04)):
+        for share, tolerance in ((1.0, 5e-3), (0.5, 0.04)):
             moved = face.asset.template + share * face.delta(name)
             ends = face.edges("teeth_lower")
             before = np.linalg.norm(np.diff(face.asset.template[ends], axis=1)[:, 0], axis=1)
             after = np.linalg.norm(np.diff(moved[ends], axis=1)[:, 0], axis=1)
-            long = before > 0.0003
+            long = before > 0.0006  # the file keeps displacements to a micrometre
             assert np.abs(after[long] / before[long] - 1).max() < tolerance, (name, share)
 
 
@@ -181,7 +176,24 @@ def test_smile_has_the_amplitude_of_real_faces(face):
 @pytest.mark.parametrize("case", CLOSED)
 @pytest.mark.parametrize("degrees", [0, 50])
 def test_teeth_stay_behind_closed_lips(face, case, degrees):
-    assert face.visible(face.posed(CLOSED[case]), ("teeth", "gums", "tongue"), degrees) < 4
+    assert face.visible(face.posed(CLOSED[case]), ("teeth", "gums", "tongue"), degrees) < 9
+
+
+def test_mouth_stays_behind_the_chin(face):
+    """Neither teeth, gums nor the wall of the mouth come through the skin below the lower lip, whoever smiles."""
+    asset = face.asset
+    inner = asset.region_weights[asset.region_names.index("mouth_interior")] > 0.5
+    hidden = [asset.material_names.index(name) for name in ("teeth", "gums", "tongue")]
+    within = inner[asset.triangles].all(axis=1) | np.isin(face.material, hidden)
+    smile = {f"{name}_{side}": 0.8 for name in ("mouthSmile", "mouthUpperUp", "mouthLowerDown") for side in "LR"}
+    random = np.random.default_rng(5)
+    for _ in range(8):
+        vertices = face.posed(smile, random.normal(size=len(asset.shape_basis)))
+        seen = face.seen(vertices)
+        lip = asset.landmarks68_weights[57] @ vertices[asset.landmarks68_vertices[57]]
+        height = (SIZE / 2 - (np.arange(SIZE) + 0.5)) * PIXEL
+        through = (seen >= 0) & within[np.maximum(seen, 0)] & (height[:, None] < lip[1] + 0.001)
+        assert through.sum() * (PIXEL * 1000) ** 2 < 1
 
 
 def test_no_expression_has_spikes(face):
@@ -194,4 +206,4 @@ def test_no_expression_has_spikes(face):
         np.add.at(total, edges[:, 0], delta[edges[:, 1]])
         np.add.at(total, edges[:, 1], delta[edges[:, 0]])
         rough = np.linalg.norm(delta - total / count, axis=1).max()
-        assert rough < 0.25 * np.linalg.norm(delta, axis=1).max(), name
+        assert rough < 0.0022, name
