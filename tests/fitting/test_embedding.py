@@ -10,8 +10,10 @@ import pytest
 from fitting.camera import Camera
 from fitting.embedding import Sighting, _constrained, iris_vertices, locate, sighting, topology_digest, write_embedding
 from fitting.points import POINT_COUNT, points
+from hack_model.asset import ModelAsset
 from hack_model.build.landmarks import read_points
 from hack_model.model import HACK
+from hack_model.resources import default_model_path
 from tests.support.synthetic import synthetic_asset
 
 
@@ -88,9 +90,43 @@ def test_weights_stay_in_the_triangle():
         assert (cost(weights) <= cost(other) + 1e-9).all()
 
 
-def test_points_of_the_irises_lie_on_the_irises(asset):
-    found = iris_vertices(asset)
-    if not found:
-        pytest.skip("the synthetic eyes have no irises")
-    for point, triangle in found.items():
-        assert asset.template[triangle[0], 0] * (1 if point >= 473 else -1) > 0
+@pytest.fixture(scope="module")
+def default() -> HACK:
+    return HACK.from_asset(ModelAsset.load(default_model_path()))
+
+
+def landmarks(model: HACK, **expression: float) -> np.ndarray:
+    """The default model's points in millimetres."""
+    vertices = np.asarray(model(expression=expression).vertices)
+    asset = model.asset
+    return 1000 * np.einsum("lc,lcx->lx", asset.landmarks478_weights, vertices[asset.landmarks478_vertices])
+
+
+def test_inner_lips_of_the_default_model_are_not_swapped(default):
+    rest, wide = landmarks(default), landmarks(default, jawOpen=1.0)
+    for upper, lower in ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402)):
+        assert abs(wide[upper, 1] - rest[upper, 1]) < 4
+        assert wide[lower, 1] - rest[lower, 1] < -12
+        assert abs(rest[upper, 1] - rest[lower, 1]) < 2.5
+
+
+def test_lids_of_the_default_model_meet_in_a_blink(default):
+    rest, shut = landmarks(default), landmarks(default, eyeBlink_L=1.0, eyeBlink_R=1.0)
+    for upper, lower in ((159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373)):
+        assert 6 < rest[upper, 1] - rest[lower, 1] < 13
+        assert abs(shut[upper, 1] - shut[lower, 1]) < 2.5
+
+
+def test_default_points_are_nearly_symmetric(default):
+    rest = landmarks(default)
+    assert np.median(np.linalg.norm(rest - rest[points().mirror] * [-1, 1, 1], axis=1)) < 0.7
+
+
+def test_points_of_the_irises_lie_on_the_irises(default):
+    rest, found = landmarks(default), iris_vertices(default.asset)
+    assert set(found) == set(range(468, 478))
+    for eye, middle in ((0, 473), (1, 468)):
+        centre = 1000 * np.asarray(default.joint_template)[8 + eye]
+        assert np.abs(rest[middle, :2] - centre[:2]).max() < 0.7
+        radii = np.linalg.norm(rest[middle + 1 : middle + 5, :2] - rest[middle, :2], axis=1)
+        assert (np.abs(radii - 5.9) < 0.5).all()
