@@ -189,7 +189,7 @@ def framing(asset: ModelAsset, tile: Tile) -> tuple[np.ndarray, float]:
     middle = eyes.mean(axis=0)
     offsets = {
         "head": ((0, -0.03, -0.05), 0.31),
-        "neck": ((0, -0.09, -0.07), 0.40),
+        "neck": ((0, -0.075, -0.07), 0.46),
         "bust": ((0, -0.065, -0.06), 0.42),
         "face": ((0, -0.035, 0.0), 0.17),
         "mouth": ((0, -0.065, 0.02), 0.085),
@@ -278,9 +278,11 @@ class Sheets:
         names = [name for name in names if name.endswith("_L") and (not self.only or name in self.only)]
         tiles = [Tile("rest", self.posed(), 0, "eyes"), Tile("rest", self.posed(), 0, "eye"),
                  Tile("rest", self.posed(), 50, "eye")]  # fmt: skip
-        for name in names:
-            for value in (0.5, 1.0):
-                tiles.append(Tile(f"{name} {value}", self.posed(expression={name: value}), 25, "eye"))
+        tiles += [
+            Tile(f"{name} {value}", self.posed(expression={name: value}), 25, "eye")
+            for name in names
+            for value in (0.5, 1.0)
+        ]
         return tiles
 
     def joints(self) -> list[Tile]:
