@@ -10,7 +10,8 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: demo test test-slow check format setup addon model clean
 
 demo: $(VENV)/.ready
-	@$(BIN)/python docs/scripts/demo.py --output $(OUT)
+	@$(BIN)/python docs/scripts/example_photo.py $(OUT)/astronaut.png
+	@$(BIN)/hack-model fit $(OUT)/astronaut.png -o $(OUT)
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest -m "not slow"
