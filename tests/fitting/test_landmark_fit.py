@@ -137,6 +137,8 @@ def test_expectations_decide_where_landmarks_are_silent(model):
 @pytest.mark.parametrize("seed", range(4))
 def test_gradient_equals_finite_differences_of_the_cost(model, seed):
     x = truth(model, seed)
+    x[model.layout.gaze] = [0.1, -0.05, 0.15, 0.05]
+    x[model.layout.rotation] = [0.1, 0.2, -0.1]
     observation = seen(model, truth(model, seed + 1))
     problem = _Problem(model, observation, FitSettings())
     gradient, matrix = problem.normal_equations(x)
@@ -155,6 +157,28 @@ def test_start_lies_over_the_landmarks(model):
     rotation, translation = initial_placement(model, seen(model, x))
     assert np.degrees((Rotation.from_matrix(rotation).inv() * head_turn(model, x)).magnitude()) < 3
     assert translation[2] < 0
+
+
+def test_turn_beyond_the_neck_goes_to_the_torso(model):
+    layout = model.layout
+    x = np.zeros(layout.size)
+    x[layout.neck] = [0, model.neck_limits[1, 1], 0]
+    x[layout.rotation] = [0, 0.35, 0]
+    x[layout.translation] = [0, 0, -1]
+    fit = fit_landmarks(model, seen(model, x))
+    assert fit.vector[layout.neck][1] == pytest.approx(model.neck_limits[1, 1])
+    assert fit.vector[layout.rotation][1] == pytest.approx(0.35, abs=0.08)
+
+
+def test_eyes_look_nearly_the_same_way(model):
+    """The eyes' directions are coupled: what one is told, the other half follows."""
+    layout = model.layout
+    problem = _Problem(model, seen(model, truth(model)), FitSettings())
+    x = truth(model)
+    x[layout.gaze] = [0.1, 0.2, 0.1, 0.2]
+    together = problem.cost(x)
+    x[layout.gaze] = [0.1, 0.2, -0.1, -0.2]
+    assert problem.cost(x) > together + 10
 
 
 @pytest.mark.parametrize("degrees", [0, 20, 75])
