@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse as sp
 
 from hack_model.build.parts import Part, join_faces
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 _MOST_COLUMNS = 14
-"""Rows with more control vertices than this get a control vertex of their own."""
+"""Vertices that follow more base vertices than this follow handles of their part instead."""
 
 
 @dataclass(frozen=True)
@@ -76,24 +77,26 @@ class Control:
     weights: Float[Array, "V n"]
 
     @classmethod
-    def of(cls, parts: Sequence[Part]) -> Control:
-        """Base vertices that skin and parts follow, and one control vertex for each row that follows too many."""
+    def of(cls, parts: Sequence[Part], mirror: Int[Array, " V"]) -> Control:
+        """Base vertices that skin and parts follow, and handles for vertices that follow too many of them.
+
+        A handle is a vertex of the part itself; with ``mirror``, of the joined vertices, handles come in mirror pairs.
+        """
         whole = sp.vstack([part.embedding for part in parts]).tocsr()
         whole.eliminate_zeros()
         many = np.diff(whole.indptr) > _MOST_COLUMNS
-        simple = sp.diags((~many).astype(float)) @ whole
+        simple = (sp.diags((~many).astype(float)) @ whole).tocsr()
         simple.eliminate_zeros()
-        used = np.unique(simple.tocsr().indices)
-        own = np.flatnonzero(many)
+        used = np.unique(simple.indices)
+        handles, shares = _handles(whole, np.flatnonzero(many), mirror, [len(part.vertices) for part in parts])
         pick = sp.csr_matrix((np.ones(len(used)), used, np.arange(len(used) + 1)), (len(used), whole.shape[1]))
-        entry = sp.csr_matrix((np.ones(len(own)), (own, np.arange(len(own)))), (whole.shape[0], len(own)))
-        carried = sp.hstack([simple.tocsc()[:, used], entry]).tocsr()
+        carried = sp.hstack([simple.tocsc()[:, used], shares]).tocsr()
         width = int(np.diff(carried.indptr).max())
         columns, weights = np.zeros((whole.shape[0], width), np.int32), np.zeros((whole.shape[0], width), np.float32)
         row = np.repeat(np.arange(whole.shape[0]), np.diff(carried.indptr))
         place = np.arange(len(row)) - carried.indptr[row]
         columns[row, place], weights[row, place] = carried.indices, carried.data
-        return cls(sp.vstack([pick, whole[own]]).tocsr(), columns, weights)
+        return cls(sp.vstack([pick, whole[handles]]).tocsr(), columns, weights)
 
     def on_base(self, values: Float[Array, "*batch C 3"]) -> Float[Array, "*batch N 3"]:
         """Values of the control vertices that are base vertices, at their places there; not a number elsewhere."""
@@ -101,6 +104,32 @@ class Control:
         result = np.full((*values.shape[:-2], self.rows.shape[1], 3), np.nan, np.float32)
         result[..., self.rows.indices[self.rows.indptr[single]], :] = values[..., single, :]
         return result
+
+
+def _handles(
+    whole: sp.csr_matrix, rows: np.ndarray, mirror: np.ndarray, sizes: Sequence[int]
+) -> tuple[np.ndarray, sp.csr_matrix]:
+    """Vertices whose motion determines that of all ``rows``, and each row's shares (V, handles) in it.
+
+    The rows of one part that move affinely have rank 4, so a few of them carry the rest exactly.
+    """
+    handles: list[int] = []
+    entries: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    part = np.repeat(np.arange(len(sizes)), sizes)
+    for number in np.unique(part[rows]):
+        own = rows[part[rows] == number]
+        block = whole[own][:, np.unique(whole[own].indices)].toarray()
+        _, triangle, order = scipy.linalg.qr(block.T, mode="economic", pivoting=True)
+        diagonal = np.abs(np.diag(triangle))
+        picked = own[order[: int((diagonal > 1e-9 * diagonal[0]).sum())]]
+        picked = np.intersect1d(np.concatenate([picked, mirror[picked]]), own)
+        shares = scipy.linalg.lstsq(block[np.searchsorted(own, picked)].T, block.T)[0].T
+        start = len(handles)
+        handles += picked.tolist()
+        entries.append((np.repeat(own, len(picked)), np.tile(start + np.arange(len(picked)), len(own)), shares.ravel()))
+    joined = [np.concatenate(items) for items in zip(*entries, strict=True)] if entries else [np.zeros(0, int)] * 3
+    matrix = sp.csr_matrix((joined[2], (joined[0], joined[1])), (whole.shape[0], len(handles)))
+    return np.array(handles, int), matrix
 
 
 def vertex_normals(vertices: Float[Array, "V 3"], faces: Int[Array, "F 4"]) -> Float[Array, "V 3"]:

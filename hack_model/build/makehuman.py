@@ -72,7 +72,7 @@ def make_asset(
     report("expressions", 0, 1)
     expression_names, expression_basis = expressions.build(head, parts)
     regions = skin_regions(head)
-    control = Control.of(parts)
+    control = Control.of(parts, geometry.mirror)
     measures = read_measures(tables / "anthropometry.csv", source.base)
     identity = make_identity(
         head, control, modifiers, measures, regions, seed=seed, count=identities, report=report

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _EARS = ("l-ear-flap-incr", "r-ear-flap-incr", "l-ear-lobe-incr", "r-ear-lobe-incr")
 """Targets that move the auricle and its lobe but not the skin around them."""
 
+_TRAGUS = 0.008
+"""The tragus lies this far before what those targets move, metres."""
+_TEMPLE = 0.06
+"""Half the width of the head before the ears, less what the ear canal goes in."""
+
 
 def skin_regions(head: Head) -> dict[str, Float[Array, " V"]]:
     """Regions by name: face, scalp, ears, lips, lids, neck, shoulders, mouth_interior, eye_sockets.
@@ -29,7 +34,7 @@ def skin_regions(head: Head) -> dict[str, Float[Array, " V"]]:
     interior = head.inner["mouth_interior"].astype(float)
     sockets = head.inner["eye_sockets"].astype(float)
     outer = 1 - interior - sockets
-    ears = outer * _reach(head, tuple(f"ears/{name}" for name in _EARS), 0.12)
+    ears = outer * _ears(head)
     inner = (interior + sockets) > 0
     field = neck_field(skin, head.skin.faces, head_region(skin, inner), torso_region(skin))
     shoulders = outer * _step(0.25 - field, 0.2)
@@ -38,6 +43,10 @@ def skin_regions(head: Head) -> dict[str, Float[Array, " V"]]:
     # The hairline runs from the temples before the ears up to the forehead's upper end.
     hairline = np.interp(y, [-0.03, 0.01, 0.05, 0.09, 0.12], [0.02, 0.022, 0.035, 0.05, 0.09])
     frontal = _step(z - hairline, 0.012)
+    # Hair ends behind the ears at the lobes' height and on the nape a little lower; below is neck.
+    nape = np.interp(z, [-0.05, -0.015, 0.01], [-0.034, -0.010, -0.004])
+    bald = above * (1 - frontal) * _step(nape - y, 0.012)
+    neck, above = neck + bald, above - bald
     rest = np.clip(above - ears, 0, None)
     total = np.maximum(ears + shoulders + neck + rest, 1e-9) / np.maximum(outer, 1e-9)
     regions = {
@@ -53,6 +62,17 @@ def skin_regions(head: Head) -> dict[str, Float[Array, " V"]]:
     regions["lips"] = outer * _reach(head, lips, 0.25)
     regions["lids"] = outer * _reach(head, blink, 0.15)
     return regions | {"mouth_interior": interior, "eye_sockets": sockets}
+
+
+def _ears(head: Head) -> np.ndarray:
+    """The auricles with tragus and concha: what the ear targets move, and the oval around it, a little further on."""
+    moved = _reach(head, tuple(f"ears/{name}" for name in _EARS), 0.12)
+    side, place = head.skin.vertices[:, 0], head.skin.vertices[:, 1:]
+    auricle = place[moved > 0.5]
+    middle = 0.5 * (auricle.min(axis=0) + auricle.max(axis=0)) + [0, _TRAGUS / 2]
+    radii = 0.5 * np.ptp(auricle, axis=0) + [0, _TRAGUS / 2]
+    oval = _step(1.05 - np.linalg.norm((place - middle) / radii, axis=1), 0.2) * (np.abs(side) > _TEMPLE)
+    return np.maximum(moved, oval)
 
 
 def _step(value: np.ndarray, width: float) -> np.ndarray:

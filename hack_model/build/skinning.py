@@ -23,9 +23,15 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 # (z, y) of the lines above which the skin is rigid with the skull, below which it is fixed to the torso, in metres.
-_HEAD_LINE = ((-0.08, 0.004), (-0.01, -0.004), (0.015, -0.030), (0.045, -0.064), (0.075, -0.078), (0.12, -0.095))
+_HEAD_LINE = (
+    (-0.08, 0.010), (-0.02, 0.004), (0.005, -0.010), (0.03, -0.036), (0.05, -0.054), (0.085, -0.074), (0.093, -0.090),
+    (0.13, -0.100),
+)  # fmt: skip
 _TORSO_LINE = ((-0.09, -0.128), (-0.04, -0.146), (0.0, -0.156), (0.045, -0.170))
 _TORSO_HALF_WIDTH = 0.105
+_LEVEL_SHARE, _LIFT, _EASE = 0.4, 0.35, 0.05
+"""How far the weights follow the vertebrae's levels, the rest following the field, lifted in its middle by this share;
+and over which share of the field they set in. Chosen by the stretch and the look of the skin at the neck's limits."""
 
 
 def head_region(skin: Float[Array, "V 3"], inner: Bool[Array, " V"]) -> Bool[Array, " V"]:
@@ -63,13 +69,21 @@ def spine_weights(
 ) -> Float[Array, "V 11"]:
     """Weights over the skeleton from the field: at the level of a vertebra its own joint has the most."""
     knots = len(CERVICAL_JOINTS) + 1
-    place = _levels(skin, field, joints)(field)
+    place = _LEVEL_SHARE * _levels(skin, field, joints)(field) + (1 - _LEVEL_SHARE) * field * (1 + _LIFT * (1 - field))
+    place = _eased(place)
     spline_knots = np.concatenate([np.zeros(3), np.linspace(0, 1, knots - 2), np.ones(3)])
     basis = BSpline.design_matrix(np.clip(place, 0, 1), spline_knots, 3).toarray()
     weights = np.zeros((len(skin), len(SKELETON)))
     weights[:, :knots] = basis
     weights[weights < 1e-4] = 0
     return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _eased(place: np.ndarray) -> np.ndarray:
+    """[0, 1] onto itself without a kink at the ends, where the field starts and stops at an angle."""
+    low = np.minimum(place, 1 - place)
+    half = low**2 / (low + _EASE) * (1 + 2 * _EASE)
+    return np.where(place < 0.5, half, 1 - half)
 
 
 def _levels(skin: np.ndarray, field: np.ndarray, joints: np.ndarray) -> PchipInterpolator:

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hack_model.asset import ModelAsset
+from hack_model.build import makehuman
+from hack_model.build.source import MakeHumanSource
+from hack_model.errors import ParameterError
+from hack_model.resources import default_model_path
+
+# The rebuilt model may differ by rounding of the arithmetic libraries, by no more than this in metres.
+TOLERANCE = 2e-5
+
+
+def test_too_few_identities_are_refused(source: MakeHumanSource):
+    with pytest.raises(ParameterError, match="at least 10"):
+        makehuman.make_asset(source, identities=5)
+
+
+def test_shipped_model_is_small_and_tells_where_it_comes_from():
+    path = default_model_path()
+    assert path.stat().st_size <= 8_000_000
+    asset = ModelAsset.load(path)
+    facts = json.loads(asset.provenance)
+    assert asset.licence == "CC0-1.0"
+    assert facts["identities"] >= 2000
+    assert facts["command"].startswith("hack-model build --source makehuman")
+    assert facts["variance"]["200"] > 0.995
+    assert facts["generalisation_rmse_mm"]["200"] < 0.2
+    for name, measure in facts["measures_mm"].items():
+        assert abs(measure["mean"] - measure["adult_mean"]) < 8, name
+    assert len(asset.shape_basis) == 200
+    np.testing.assert_allclose(asset.template[asset.part("skin")].mean(axis=0)[0], 0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_rebuilding_gives_the_shipped_model(source: MakeHumanSource, tmp_path: Path):
+    shipped = ModelAsset.load(default_model_path())
+    facts = json.loads(shipped.provenance)
+    stages: list[str] = []
+    path = makehuman.build(
+        tmp_path / "hack-open.npz",
+        seed=facts["seed"],
+        identities=facts["identities"],
+        progress=lambda stage, done, total: stages.append(stage),
+    )
+    assert "sampling identities" in stages
+    rebuilt = ModelAsset.load(path)
+    wanted, found = shipped.to_arrays(), rebuilt.to_arrays()
+    for name in wanted:
+        if name in ("shape_basis", "provenance", "albedo", "directions"):
+            continue
+        if wanted[name].dtype.kind == "f":
+            np.testing.assert_allclose(found[name], wanted[name], atol=TOLERANCE, err_msg=name)
+        else:
+            np.testing.assert_array_equal(found[name], wanted[name], err_msg=name)
+    assert np.abs(found["albedo"].astype(int) - wanted["albedo"]).max() <= 2
+    # Components of nearly equal variance may mix, those with most of it may not.
+    np.testing.assert_allclose(found["shape_basis"][:50], wanted["shape_basis"][:50], atol=1e-4)
