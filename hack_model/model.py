@@ -20,7 +20,7 @@ import numpy as np
 from hack_model.asset import ModelAsset
 from hack_model.errors import ParameterError
 from hack_model.larynx import Larynx
-from hack_model.parameters import PARAMETERS, Backend
+from hack_model.parameters import PARAMETERS, Backend, common_shape
 from hack_model.resources import default_model_path
 from hack_model.rig import Output, Rig
 
@@ -145,10 +145,7 @@ class HACK:
         place[self.vertex_indices] = np.arange(self.vertex_count)
         if (place[indices] < 0).any():
             raise ParameterError(f"this restricted model lacks vertices of the {kind} landmarks; use landmark_model")
-        if tuple(vertices.shape[-2:]) != (self.vertex_count, 3):
-            raise ParameterError(
-                f"vertices: wanted shape (*batch, {self.vertex_count}, 3), got {tuple(vertices.shape)}"
-            )
+        vertices = self.backend.parameter("vertices", vertices, (self.vertex_count, 3))
         xp = self.backend.xp
         corners = xp.take(vertices, self.backend.constant(place[indices].reshape(-1)), axis=-2)
         corners = xp.reshape(corners, (*corners.shape[:-2], len(indices), 3, 3))
@@ -169,15 +166,14 @@ class HACK:
     def expression_vector(self, values: Mapping[str, Any]) -> Float[Array, "*batch E"]:
         """Expression coefficients from values by name; the others are zero. Raises :class:`ParameterError`."""
         xp, backend = self.backend.xp, self.backend
-        columns = {name: backend.parameter(name, value, ()) for name, value in values.items()}
-        for name in columns:
+        for name in values:
             if name not in self.expression_names:
-                near = difflib.get_close_matches(name, self.expression_names, 3) or self.expression_names
+                near = difflib.get_close_matches(str(name), self.expression_names, 3) or self.expression_names
                 raise ParameterError(f"model {self.asset.name} has no expression {name!r}; it has {', '.join(near)}")
-        if not columns:
-            return xp.zeros(len(self.expression_names), dtype=backend.dtype, device=backend.device)
+        columns = {name: backend.parameter(name, value, ()) for name, value in values.items()}
+        batch = common_shape({name: tuple(value.shape) for name, value in columns.items()})
         zero = xp.zeros((), dtype=backend.dtype, device=backend.device)
-        return xp.stack(list(xp.broadcast_arrays(*(columns.get(n, zero) for n in self.expression_names))), axis=-1)
+        return xp.stack([xp.broadcast_to(columns.get(n, zero), batch) for n in self.expression_names], axis=-1)
 
     def pose_coefficients(self, rotations: Float[Array, "*batch 10 3 3"]) -> Float[Array, "*batch K"] | None:
         """The features R - I of the cervical joints that the asset's correctives use; None when it has none."""

@@ -91,7 +91,7 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], Ref
 
 
 def _byte_planes(values: np.ndarray) -> np.ndarray:
-    """(K, n, 3) int16 as (2, K, 3, n) bytes, high ones first: neighbours are alike, so they compress by a fifth more."""
+    """(K, n, 3) int16 as (2, K, 3, n) bytes, high ones first: neighbours are alike and compress by a fifth more."""
     axes_first = np.ascontiguousarray(np.moveaxis(values, -1, 1))
     return np.stack([axes_first >> 8, axes_first & 255]).astype(np.uint8)
 

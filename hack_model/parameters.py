@@ -105,7 +105,8 @@ class Backend:
             array = np.asarray(value)
             if array.dtype.kind not in "fiub":
                 raise TypeError(f"of type {array.dtype}")
-            array = array.astype(np.float64 if self.name == "torch" else self.dtype, copy=False)
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused as such
+                array = array.astype(np.float64 if self.name == "torch" else self.dtype, copy=False)
         except (TypeError, ValueError, RuntimeError) as fault:  # RuntimeError: a torch tensor that needs its gradient
             raise ParameterError(f"{name}: wanted an array of numbers, got {type(value).__name__} ({fault})") from fault
         return array if self.name == "numpy" else self.xp.tensor(array, dtype=self.dtype, device=self.device)
@@ -113,7 +114,11 @@ class Backend:
 
 def batch_shape(arrays: dict[str, Any]) -> tuple[int, ...]:
     """The common batch shape of checked parameters. Raises :class:`ParameterError` when they do not broadcast."""
-    batches = {name: tuple(a.shape[: len(a.shape) - len(PARAMETERS[name].dims)]) for name, a in arrays.items()}
+    return common_shape({name: tuple(a.shape[: a.ndim - len(PARAMETERS[name].dims)]) for name, a in arrays.items()})
+
+
+def common_shape(batches: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape that named batch shapes broadcast to. Raises :class:`ParameterError` when there is none."""
     try:
         return np.broadcast_shapes(*batches.values())
     except ValueError as fault:

@@ -10,6 +10,7 @@ from array_api_compat import array_namespace, device
 from hack_model.asset import ModelAsset
 from hack_model.errors import ParameterError
 from hack_model.names import CERVICAL_JOINTS
+from hack_model.parameters import common_shape
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -31,17 +32,20 @@ def neck_pose(
     shoulder. ``limited`` stops each joint at its limits. The shares are ``asset.joint_rhythm``, the directions
     ``asset.joint_axes``, the limits ``asset.joint_limits``.
     """
-    given: list[Any] = [flexion, axial, lateral]
-    like: Any = next((angle for angle in given if hasattr(angle, "shape")), np.zeros(()))
+    given = {"flexion": flexion, "axial": axial, "lateral": lateral}
+    arrays = {name: angle for name, angle in given.items() if _is_array(angle)}
+    like = _floating(*next(iter(arrays.items()), ("flexion", 0.0)))
     xp = array_namespace(like)
-    angles = [a if hasattr(a, "shape") else xp.asarray(a, dtype=like.dtype, device=device(like)) for a in given]
-    spread = xp.broadcast_arrays(*angles)
-    shares = xp.stack(list(spread), axis=-1)[..., None, :] * _like(asset.joint_rhythm, like)
+    angles = {name: _floating(name, angle, like) for name, angle in given.items()}
+    batch = common_shape({name: tuple(angle.shape) for name, angle in angles.items()})
+    shares = xp.stack([xp.broadcast_to(angle, batch) for angle in angles.values()], axis=-1)
+    shares = shares[..., None, :] * _like(asset.joint_rhythm, like)
     return from_anatomical(asset, limit(asset, shares) if limited else shares)
 
 
 def limit(asset: ModelAsset, angles: Float[Array, "*batch 8 3"]) -> Float[Array, "*batch 8 3"]:
     """Flexion, axial and lateral angle of each cervical joint, stopped at the joint's limits."""
+    angles = _joint_vectors(angles)
     xp = array_namespace(angles)
     limits = _like(asset.joint_limits[: len(CERVICAL_JOINTS)], angles)
     return xp.minimum(xp.maximum(angles, limits[..., 0]), limits[..., 1])
@@ -66,10 +70,34 @@ def convert_pose(
 
 def _turned(vectors: Array, rows: np.ndarray) -> Array:
     """Each joint's row vector times its matrix."""
-    wanted = (len(CERVICAL_JOINTS), 3)
-    if tuple(vectors.shape[-2:]) != wanted:
-        raise ParameterError(f"pose: wanted shape (*batch, 8, 3), got {tuple(vectors.shape)}")
+    vectors = _joint_vectors(vectors)
     return (vectors[..., None, :] @ _like(rows, vectors))[..., 0, :]
+
+
+def _joint_vectors(pose: Any) -> Float[Array, "*batch 8 3"]:
+    array = _floating("pose", pose)
+    if tuple(array.shape[-2:]) != (len(CERVICAL_JOINTS), 3):
+        raise ParameterError(f"pose: wanted shape (*batch, 8, 3), got {tuple(array.shape)}")
+    return array
+
+
+def _is_array(value: Any) -> bool:
+    """Whether the value says which array library to use; numpy's own scalars are plain numbers."""
+    return hasattr(value, "shape") and not isinstance(value, np.generic)
+
+
+def _floating(name: str, value: Any, like: Array | None = None) -> Array:
+    """The value as an array of floating-point numbers; with ``like`` in its library, type and place."""
+    try:
+        if like is not None and type(value) is not type(like):
+            return array_namespace(like).asarray(value, dtype=like.dtype, device=device(like))
+        array = value if _is_array(value) else np.asarray(value, np.float64)
+        xp = array_namespace(array)
+        if like is not None:
+            return xp.astype(array, like.dtype)
+        return array if xp.isdtype(array.dtype, "real floating") else xp.astype(array, xp.float64)
+    except (TypeError, ValueError) as fault:
+        raise ParameterError(f"{name}: wanted numbers in radians, got {type(value).__name__} ({fault})") from fault
 
 
 def _like(constant: np.ndarray, array: Array) -> Array:

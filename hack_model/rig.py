@@ -128,7 +128,7 @@ class Rig:
 
     def _moved(self, coefficients: Array, basis: Array) -> Float[Array, "*batch 3 V"]:
         moved = coefficients @ basis
-        return self.model.backend.xp.reshape(moved, (*moved.shape[:-1], 3, -1))
+        return self.model.backend.xp.reshape(moved, (*moved.shape[:-1], 3, self.model.vertex_count))
 
     def _placed(
         self, vertices: Array, joints: Array, rotation: Array | None, translation: Array | None

@@ -265,6 +265,7 @@ def test_landmarks_are_barycentric_and_need_their_vertices(asset: ModelAsset, mo
         model.restricted(np.arange(5)).landmarks(vertices[:, :5], kind)
     with pytest.raises(ParameterError, match=r"wanted shape \(\*batch, 485, 3\), got \(4, 3\)"):
         model.landmarks(vertices[0, :4], kind)
+    np.testing.assert_array_equal(model.landmarks(vertices.tolist(), kind), model.landmarks(vertices, kind))
 
 
 def test_unknown_or_absent_landmarks_are_named(asset: ModelAsset, model: HACK) -> None:
@@ -309,6 +310,20 @@ def test_expressions_by_name(asset: ModelAsset, model: HACK) -> None:
     np.testing.assert_array_equal(model(expression={}).vertices, model().vertices)
     with pytest.raises(ParameterError, match="no expression 'mouthSmil_L'; it has mouthSmile_L"):
         model(expression={"mouthSmil_L": 1.0})
+    with pytest.raises(ParameterError, match="no expression 3; it has browDown_L"):
+        model(expression={3: 1.0})  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_a_batch_may_be_empty(asset: ModelAsset, backend: str) -> None:
+    model = HACK.from_asset(asset, backend=backend)
+    every = all_parameters(asset, (0,))
+    assert model(**every).vertices.shape == (0, asset.vertex_count, 3)
+    for name, value in every.items():
+        output = model(**{name: value})
+        assert output.vertices.shape == (0, asset.vertex_count, 3)
+        assert output.joints.shape == (0, 10, 3)
+    assert model.landmarks(model(**every).vertices, "multipie68").shape == (0, 68, 3)
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -322,6 +337,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"eye_pose": "left"}, "eye_pose: wanted an array of numbers, got str"),
     ({"scale": None, "shape": [[1.0], [1.0, 2.0]]}, "shape: wanted an array of numbers, got list"),
     ({"pose": np.zeros((2, 8, 3)), "shape": np.zeros((3, 6))}, r"do not broadcast: .*pose \(2,\)"),
+    ({"expression": {"jawOpen": np.zeros(4), "jawLeft": np.zeros(3)}}, r"broadcast: jawOpen \(4,\), jawLeft \(3,\)"),
+    ({"expression": {"jawOpen": "wide"}}, "jawOpen: wanted an array of numbers, got str"),
 ]
 
 

@@ -100,3 +100,23 @@ def test_anatomical_parts_round_trip(turned_oc1: ModelAsset) -> None:
     np.testing.assert_allclose(from_anatomical(turned_oc1, to_anatomical(turned_oc1, pose)), pose, atol=1e-7)
     with pytest.raises(ParameterError, match=r"wanted shape \(\*batch, 8, 3\), got \(8,\)"):
         to_anatomical(turned_oc1, np.zeros(8))
+
+
+def test_angles_of_any_kind(asset: ModelAsset) -> None:
+    wanted = neck_pose(asset, 1.0, -1.0)
+    np.testing.assert_array_equal(neck_pose(asset, np.array(1), -1), wanted)
+    np.testing.assert_array_equal(neck_pose(asset, [1, 1], np.float32(-1.0))[1], wanted)
+    np.testing.assert_allclose(neck_pose(asset, np.float64(1.0), torch.tensor(-1.0)), wanted, atol=1e-6)
+    whole = np.ones((8, 3), int)
+    np.testing.assert_array_equal(to_anatomical(asset, whole), to_anatomical(asset, whole.astype(float)))
+    np.testing.assert_array_equal(limit(asset, whole), limit(asset, whole.astype(float)))
+
+
+def test_wrong_angles_are_refused(asset: ModelAsset) -> None:
+    with pytest.raises(ParameterError, match=r"do not broadcast: flexion \(4,\), axial \(3,\)"):
+        neck_pose(asset, np.zeros(4), np.zeros(3))
+    with pytest.raises(ParameterError, match="axial: wanted numbers in radians, got str"):
+        neck_pose(asset, axial="left")  # pyright: ignore[reportArgumentType]
+    for function in (to_anatomical, from_anatomical, limit):
+        with pytest.raises(ParameterError, match=r"pose: wanted shape \(\*batch, 8, 3\), got \(7, 3\)"):
+            function(asset, np.zeros((7, 3)))
