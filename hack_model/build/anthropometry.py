@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ def read_measures(path: Path, mesh: BaseMesh) -> list[Measure]:
     return measures
 
 
-def comparison(measures: list[Measure], people: Float[Array, "n N 3"]) -> dict[str, Any]:
+def comparison(measures: Sequence[Measure], people: Float[Array, "n N 3"]) -> dict[str, Any]:
     """Mean and deviation of each measure over people of one size, and the wanted ones, in millimetres."""
     table = {}
     for measure in measures:

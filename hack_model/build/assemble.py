@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import scipy.linalg
@@ -82,28 +82,34 @@ class Control:
 
         A handle is a vertex of the part itself; with ``mirror``, of the joined vertices, handles come in mirror pairs.
         """
-        whole = sp.vstack([part.embedding for part in parts]).tocsr()
+        whole = sp.csr_matrix(sp.vstack([part.embedding for part in parts]))
         whole.eliminate_zeros()
-        many = np.diff(whole.indptr) > _MOST_COLUMNS
-        simple = (sp.diags((~many).astype(float)) @ whole).tocsr()
+        count, base_count = _shape(whole)
+        many = whole.getnnz(axis=1) > _MOST_COLUMNS
+        simple = sp.csr_matrix(sp.diags((~many).astype(float)) @ whole)
         simple.eliminate_zeros()
-        used = np.unique(simple.indices)
+        used = np.unique(simple.nonzero()[1])
         handles, shares = _handles(whole, np.flatnonzero(many), mirror, [len(part.vertices) for part in parts])
-        pick = sp.csr_matrix((np.ones(len(used)), used, np.arange(len(used) + 1)), (len(used), whole.shape[1]))
-        carried = sp.hstack([simple.tocsc()[:, used], shares]).tocsr()
-        width = int(np.diff(carried.indptr).max())
-        columns, weights = np.zeros((whole.shape[0], width), np.int32), np.zeros((whole.shape[0], width), np.float32)
-        row = np.repeat(np.arange(whole.shape[0]), np.diff(carried.indptr))
-        place = np.arange(len(row)) - carried.indptr[row]
-        columns[row, place], weights[row, place] = carried.indices, carried.data
-        return cls(sp.vstack([pick, whole[handles]]).tocsr(), columns, weights)
+        pick = sp.csr_matrix((np.ones(len(used)), used, np.arange(len(used) + 1)), (len(used), base_count))
+        carried = sp.coo_matrix(sp.csr_matrix(sp.hstack([simple.tocsc()[:, used], shares])))
+        counts = np.bincount(carried.row, minlength=count)
+        width = int(counts.max())
+        columns, weights = np.zeros((count, width), np.int32), np.zeros((count, width), np.float32)
+        place = np.arange(len(carried.row)) - (np.cumsum(counts) - counts)[carried.row]
+        columns[carried.row, place], weights[carried.row, place] = carried.col, carried.data
+        return cls(sp.csr_matrix(sp.vstack([pick, whole[handles]])), columns, weights)
 
     def on_base(self, values: Float[Array, "*batch C 3"]) -> Float[Array, "*batch N 3"]:
         """Values of the control vertices that are base vertices, at their places there; not a number elsewhere."""
-        single = np.flatnonzero(np.diff(self.rows.indptr) == 1)
-        result = np.full((*values.shape[:-2], self.rows.shape[1], 3), np.nan, np.float32)
-        result[..., self.rows.indices[self.rows.indptr[single]], :] = values[..., single, :]
+        single = np.flatnonzero(self.rows.getnnz(axis=1) == 1)
+        result = np.full((*values.shape[:-2], _shape(self.rows)[1], 3), np.nan, np.float32)
+        result[..., self.rows[single].nonzero()[1], :] = values[..., single, :]
         return result
+
+
+def _shape(matrix: sp.csr_matrix) -> tuple[int, int]:
+    rows, columns = matrix.get_shape()
+    return rows, columns
 
 
 def _handles(
@@ -113,22 +119,26 @@ def _handles(
 
     The rows of one part that move affinely have rank 4, so a few of them carry the rest exactly.
     """
+    count, _ = _shape(whole)
     handles: list[int] = []
     entries: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     part = np.repeat(np.arange(len(sizes)), sizes)
     for number in np.unique(part[rows]):
         own = rows[part[rows] == number]
-        block = whole[own][:, np.unique(whole[own].indices)].toarray()
-        _, triangle, order = scipy.linalg.qr(block.T, mode="economic", pivoting=True)
+        block = whole[own][:, np.unique(whole[own].nonzero()[1])].toarray()
+        factors = scipy.linalg.qr(block.T, mode="r", pivoting=True)
+        triangle, order = cast("tuple[np.ndarray, np.ndarray]", factors)
         diagonal = np.abs(np.diag(triangle))
         picked = own[order[: int((diagonal > 1e-9 * diagonal[0]).sum())]]
         picked = np.intersect1d(np.concatenate([picked, mirror[picked]]), own)
-        shares = scipy.linalg.lstsq(block[np.searchsorted(own, picked)].T, block.T)[0].T
+        shares = np.linalg.lstsq(block[np.searchsorted(own, picked)].T, block.T, rcond=1e-9)[0].T
         start = len(handles)
         handles += picked.tolist()
         entries.append((np.repeat(own, len(picked)), np.tile(start + np.arange(len(picked)), len(own)), shares.ravel()))
-    joined = [np.concatenate(items) for items in zip(*entries, strict=True)] if entries else [np.zeros(0, int)] * 3
-    matrix = sp.csr_matrix((joined[2], (joined[0], joined[1])), (whole.shape[0], len(handles)))
+    row, column, share = (
+        np.concatenate([entry[item] for entry in entries] or [np.zeros(0)]) for item in range(3)
+    )  # fmt: skip
+    matrix = sp.csr_matrix((share, (row.astype(int), column.astype(int))), (count, len(handles)))
     return np.array(handles, int), matrix
 
 

@@ -88,7 +88,7 @@ def make_head(source: MakeHumanSource, modifiers: Sequence[Modifier] = ()) -> He
     control_faces = control_faces.reshape(-1, 4).astype(np.int32)
     matrix, faces = catmull_clark(control_faces, len(control))
     pick = sp.csr_matrix((np.ones(len(control)), control, np.arange(len(control) + 1)), (len(control), len(every)))
-    embedding = (matrix @ pick).tocsr()
+    embedding = sp.csr_matrix(matrix @ pick)
     islands = uv.inner_islands(mesh.uv, mesh.face_uv[chosen], base[mesh.faces[chosen]].mean(axis=1))
     coordinates, face_uv = uv.skin_coordinates(base[control], control_faces, mirror_of(base[control]), islands)
     skin = Part(

@@ -49,7 +49,7 @@ def catmull_clark(faces: Int[Array, "F 4"], count: int) -> tuple[sp.csr_matrix, 
     face_points = _rows(faces, np.full(faces.shape, 0.25), count)
     edge_points = _edge_points(edges, faces, face_points, count)
     vertex_points = _vertex_points(edges, faces, face_points, count)
-    matrix = sp.vstack([vertex_points, edge_points, face_points]).tocsr()
+    matrix = sp.csr_matrix(sp.vstack([vertex_points, edge_points, face_points]))
     edge_start, face_start = count, count + len(edges.vertices)
     middle = face_start + np.arange(len(faces))
     after = edge_start + edges.of_face

@@ -57,7 +57,7 @@ def principal_components(
     Every sample counts together with its mirror image, so each component is exactly symmetric or antisymmetric: the two
     halves of the covariance are decomposed separately.
     """
-    flipped = samples[:, mirror] * np.float32([-1, 1, 1])
+    flipped = samples[:, mirror] * np.array([-1, 1, 1], np.float32)
     halves = [0.5 * (samples + flipped), 0.5 * (samples - flipped)]
     halves[0] = halves[0] - halves[0].mean(axis=0)
     found = [_components(half, metric, components) for half in halves]

@@ -56,7 +56,7 @@ def neck_field(
     count = len(skin)
     both = np.concatenate([edges, edges[:, ::-1]])
     graph = sp.csr_matrix((np.tile(stiffness, 2), (both[:, 0], both[:, 1])), (count, count))
-    laplacian = sp.diags(np.asarray(graph.sum(axis=1)).ravel()) - graph
+    laplacian = sp.csr_matrix(sp.diags(np.asarray(graph.sum(axis=1)).ravel()) - graph)
     field = head.astype(float)
     free = np.flatnonzero(~(head | torso))
     fixed = np.flatnonzero(head | torso)

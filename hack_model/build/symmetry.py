@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -29,7 +29,7 @@ def mirror_of(
     """
     own = twin is None
     twin = vertices if twin is None else twin
-    tree = cKDTree(twin)
+    tree = KDTree(twin)
     pairs = tree.query_pairs(tolerance, output_type="ndarray")
     graph = sp.coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(twin), len(twin)))
     place = sp.csgraph.connected_components(graph, directed=False)[1]

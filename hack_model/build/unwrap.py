@@ -27,7 +27,7 @@ def tutte(triangles: Int[Array, "N 3"], border: Int[Array, " b"], points: Float[
     columns = triangles[:, [1, 2, 0, 0, 1, 2]].reshape(-1)
     graph = sp.csr_matrix((np.ones(len(rows)), (rows, columns)), (count, count))
     graph.data[:] = 1
-    laplacian = sp.diags(np.asarray(graph.sum(axis=1)).ravel()) - graph
+    laplacian = sp.csr_matrix(sp.diags(np.asarray(graph.sum(axis=1)).ravel()) - graph)
     result = np.zeros((count, 2))
     result[border] = np.stack([np.cos(turn), np.sin(turn)], axis=1)
     free = np.setdiff1d(np.arange(count), border)
