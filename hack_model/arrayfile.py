@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import zipfile
@@ -20,8 +21,7 @@ MAX_COMPRESSION_RATIO = 2000  # deflate cannot exceed 1032:1; LZMA of all-zero a
 
 def read_arrays(path: Path, error: type[HackError]) -> dict[str, np.ndarray]:
     """All arrays of an ``.npz`` file by name. Raises ``error`` for a missing, truncated, oversized or pickled file."""
-    if not path.is_file():
-        raise error(f"{path}: no such file")
+    require_file(path, error)
     try:
         with zipfile.ZipFile(path) as archive:
             return _read_members(archive)
@@ -35,10 +35,15 @@ def read_arrays(path: Path, error: type[HackError]) -> dict[str, np.ndarray]:
         raise error(f"{path}: damaged compressed data ({fault})") from fault
 
 
+def require_file(path: Path, error: type[HackError]) -> None:
+    """Raises ``error`` when there is no file of that name."""
+    if not path.is_file():
+        raise error(f"{path}: is a folder, wanted a file" if path.is_dir() else f"{path}: no such file")
+
+
 def read_array(path: Path, error: type[HackError]) -> np.ndarray:
     """The array of an ``.npy`` file. Raises ``error`` for a missing, truncated or pickled file."""
-    if not path.is_file():
-        raise error(f"{path}: no such file")
+    require_file(path, error)
     try:
         with path.open("rb") as stream:
             _check_header(stream, path.name, path.stat().st_size)
@@ -65,18 +70,30 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
 def atomic_file(path: Path) -> Generator[BinaryIO]:
     """A binary file that takes ``path``'s place only when the block ends without an error."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with _named_after(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
         umask = os.umask(0)
         os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        with _named_after(path):
+            Path(temporary).chmod(0o666 & ~umask)
+            Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _named_after(path: Path) -> Generator[None]:
+    """System errors of the block bear the file's own name instead of the temporary one's or its folder's."""
+    try:
+        yield
+    except OSError as fault:
+        number = errno.ENOTDIR if isinstance(fault, FileExistsError) else fault.errno
+        raise OSError(number, f"cannot be written ({os.strerror(number or 0)})", str(path)) from fault
 
 
 class _Refused(Exception):

@@ -46,33 +46,34 @@ class _Commands(TyperGroup):
             _fail("interrupted")
             raise typer.Exit(130) from interrupt
         except Exception as error:
-            message = _message(error)
+            message = _message(error, ctx.invoked_subcommand)
             if message is None or ctx.params.get("debug"):
                 raise
             _fail(message)
             raise typer.Exit(1) from error
 
 
-def _message(error: Exception) -> str | None:
+def _message(error: Exception, command: str | None) -> str | None:
     """What to tell the user; None for a fault of the program, which shows its traceback."""
     if isinstance(error, HackError):
         return str(error)
     if isinstance(error, ModuleNotFoundError):
         package = (error.name or "").partition(".")[0]
-        extra = _extra_with(_DISTRIBUTIONS.get(package, package))
+        extra = _extra_with(_DISTRIBUTIONS.get(package, package), command)
         return extra and f"this command needs the package {package}; install it with: pip install 'hack-model[{extra}]'"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return None
 
 
-def _extra_with(distribution: str) -> str | None:
-    """The first extra of this package that installs a distribution."""
+def _extra_with(distribution: str, command: str | None) -> str | None:
+    """The extra of this package that installs a distribution: the one named as the command where there are several."""
+    extras: list[str] = []
     for requirement in importlib.metadata.requires("hack-model") or ():
         name, extra = re.match(r"[\w.-]+", requirement), re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
         if name and extra and re.sub(r"[-_.]+", "-", name[0]).lower() == distribution.lower().replace("_", "-"):
-            return extra[1]
-    return None
+            extras.append(extra[1])
+    return command if command in extras else next(iter(extras), None)
 
 
 app = typer.Typer(
@@ -104,6 +105,7 @@ class Source(StrEnum):
     """Where a model is built from."""
 
     makehuman = "makehuman"
+    hack_release = "hack-release"
 
 
 @app.callback()
@@ -129,7 +131,7 @@ def info(
 @app.command()
 def export(
     clip: Annotated[Path, typer.Argument(help="Clip (.npz) of one or more frames, as `fit` writes it.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write: .glb, .obj or .ply.")],
+    output: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="File to write: .glb, .obj or .ply.")],
     model: ModelOption = None,
     texture: Annotated[
         Path | None, typer.Option(help="PNG or JPEG for the skin (.glb, .obj); the model's own colours when left out.")
@@ -153,21 +155,31 @@ def export(
 @app.command()
 def build(
     source: Annotated[Source, typer.Option(help="What to build from.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Model asset (.npz) to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="Model asset (.npz) to write.")],
     from_: Annotated[
-        Path | None, typer.Option("--from", help="Folder of the source's data; found by itself when left out.")
+        Path | None,
+        typer.Option("--from", help="Folder of the source's data; MakeHuman's is found by itself when left out."),
     ] = None,
     identities: Annotated[
-        int, typer.Option(min=2, help="Sampled people the shape components are learned from.")
+        int, typer.Option(min=2, help="makehuman: sampled people the shape components are learned from.")
     ] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="makehuman: seed of the sampling.")] = 0,
 ) -> None:
-    """Makes a model asset from open sources (minutes)."""
+    """Makes a model asset: hack-open from MakeHuman's data (a minute), or HACK's official release in metres."""
+    if source is Source.hack_release:
+        from hack_model.release import read_release
+
+        if from_ is None:
+            raise typer.BadParameter("the official release has no known place; name its folder", param_hint="--from")
+        _report_files([read_release(from_).save(output)])
+        return
+    from rich.console import Console
     from rich.progress import Progress
 
     from hack_model.build import makehuman
 
-    with Progress(transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("")
 
         def progress(stage: str, done: int, total: int) -> None:
@@ -180,7 +192,9 @@ def build(
 @app.command()
 def fit(
     photo: Annotated[Path, typer.Argument(help="Photo with a face: PNG, JPEG or any other kind Pillow reads.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; made when missing.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", file_okay=False, help="Folder for the results; made when missing.")
+    ],
     face: Annotated[
         int | None, typer.Option(min=1, help="Which face, counted from the picture's left; the largest when left out.")
     ] = None,
@@ -201,7 +215,9 @@ def fit(
 
 @app.command()
 def addon(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Zip to write; install it in Blender 4.2 or newer.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", dir_okay=False, help="Zip to write; install it in Blender 4.2 or newer.")
+    ],
 ) -> None:
     """Builds the Blender extension."""
     from hack_model.addon import build as build_addon

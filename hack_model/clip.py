@@ -126,8 +126,8 @@ class Clip:
         """The clip with the expressions of ``model``, matched by name, and as many shape coefficients as it has.
 
         Expressions the model has and the clip lacks become zero. Raises :class:`ParameterError` when the clip uses an
-        expression or shape component the model lacks, or holds the identity of a model of another name; with
-        ``identity=False`` the identity is replaced by the model's mean.
+        expression or shape component the model lacks, or holds the identity of another model or version (its
+        coefficients mean nothing here); with ``identity=False`` the identity is replaced by the model's mean.
         """
         asset = _asset(model)
         known = {name: column for column, name in enumerate(asset.expression_names)}
@@ -153,10 +153,10 @@ class Clip:
         )
 
     def _check_identity(self, asset: ModelAsset) -> None:
-        if self.model_name != asset.name and self.shape.any():
+        if (self.model_name, self.model_version) != (asset.name, asset.version) and self.shape.any():
             raise ParameterError(
-                f"the clip's identity belongs to model {self.model_name}, not {asset.name}; "
-                "use identity=False to move only the motion"
+                f"the clip's identity belongs to model {self.model_name} {self.model_version}, not {asset.name} "
+                f"{asset.version}; give that model, or carry over the motion alone (for_model with identity=False)"
             )
         if self.shape[len(asset.shape_basis) :].any():
             raise ParameterError(

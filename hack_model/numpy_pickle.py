@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from hack_model.arrayfile import require_file
 from hack_model.errors import AssetError
 
 _PLAIN_TYPES: Final = frozenset({"f2", "f4", "f8", "i4", "i8", "O", "O8"})
@@ -23,8 +24,7 @@ def read_pickled_arrays(path: Path) -> dict[str, np.ndarray]:
 
     Raises :class:`AssetError` for a damaged file, and for a pickle of anything else, without executing it.
     """
-    if not path.is_file():
-        raise AssetError(f"{path}: no such file")
+    require_file(path, AssetError)
     try:
         with path.open("rb") as stream:
             version = np.lib.format.read_magic(stream)

@@ -237,7 +237,7 @@ def test_zip_bombs_are_refused_before_they_unpack(tmp_path: Path) -> None:
 def test_files_that_are_not_there_or_of_another_kind(tmp_path: Path) -> None:
     with pytest.raises(AssetError, match="no such file"):
         ModelAsset.load(tmp_path / "absent.npz")
-    with pytest.raises(AssetError, match="no such file"):
+    with pytest.raises(AssetError, match="is a folder"):
         ModelAsset.load(tmp_path)
     (tmp_path / "text.npz").write_text("not an archive")
     with pytest.raises(AssetError, match=r"not a readable \.npz file"):
@@ -258,6 +258,15 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(asset: ModelAsset, tmp
         _write_half(stream)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.npz"]
+
+
+@pytest.mark.parametrize(("place", "reason"), [("folder", "Is a directory"), ("file/model.npz", "Not a directory")])
+def test_a_place_that_cannot_be_written_is_named(asset: ModelAsset, tmp_path: Path, place: str, reason: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=rf"cannot be written \({reason}.*{place}'$"):
+        asset.save(tmp_path / place)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_single_arrays_are_read_with_the_same_care(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from hack_model import ModelAsset
 from hack_model.cli import app
 from hack_model.clip import Clip
+from hack_model.release import read_release
+from tests.hack_model.test_release import Release
 from tests.support.synthetic import synthetic_asset
 
 COMMANDS = ("info", "export", "build", "fit", "addon")
@@ -140,15 +142,33 @@ def test_export_refuses_what_it_cannot_write(model: Path, clip: Path, tmp_path: 
 
 
 def test_a_place_that_cannot_be_written_is_named(model: Path, clip: Path) -> None:
-    failed(run("export", clip, "-o", clip / "head.obj", "-m", model), "clip.npz: ")
+    failed(run("export", clip, "-o", clip / "head.obj", "-m", model), r"clip\.npz/head\.\w+: cannot be written \(Not a")
 
 
-def test_a_missing_package_names_its_extra(model: Path, clip: Path, tmp_path: Path, monkeypatch) -> None:
-    for module in [name for name in sys.modules if name.partition(".")[0] == "trimesh"]:
-        monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setitem(sys.modules, "trimesh", None)
-    result = run("export", clip, "-o", tmp_path / "head.ply", "-m", model)
-    failed(result, r"needs the package trimesh; install it with: pip install 'hack-model\[\w+\]'")
+def test_a_folder_where_a_file_is_wanted_and_the_reverse(model: Path, clip: Path, tmp_path: Path) -> None:
+    for words in (
+        ("export", clip, "-o", tmp_path), ("addon", "-o", tmp_path), ("fit", "photo.png", "-o", clip),
+        ("build", "--source", "makehuman", "-o", tmp_path),
+    ):  # fmt: skip
+        assert run(*words).exit_code == 2
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["clip.npz", "model.npz"]
+
+
+@pytest.mark.parametrize(
+    ("package", "words", "extra"),
+    [("PIL", ("fit", "photo.png", "-o", "out"), "fit"), ("scipy", ("build", "--source", "makehuman"), "build")],
+)
+def test_a_missing_package_names_the_commands_extra(
+    tmp_path: Path, package: str, words: tuple[str, ...], extra: str
+) -> None:
+    """In a process of its own, where nothing has imported the package yet."""
+    code = f"import sys; sys.modules[{package!r}] = None; from hack_model.cli import main; main()"
+    words = (*words, "-o", "model.npz") if extra == "build" else words
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    wanted = f"error: this command needs the package {package}; install it with: pip install 'hack-model[{extra}]'\n"
+    assert done.stderr == wanted
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_addon_writes_a_zip(tmp_path: Path) -> None:
@@ -161,6 +181,17 @@ def test_addon_writes_a_zip(tmp_path: Path) -> None:
 def test_build_reports_a_source_that_is_not_there(tmp_path: Path) -> None:
     failed(run("build", "--source", "makehuman", "--from", tmp_path, "-o", tmp_path / "model.npz"), str(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_build_reads_the_official_release(tmp_path: Path) -> None:
+    release = Release(tmp_path / "HACK-Model")
+    output = tmp_path / "release.npz"
+    assert run("build", "--source", "hack-release", "-o", output).exit_code == 2
+    result = run("build", "--source", "hack-release", "--from", release.folder, "-o", output)
+    assert result.exit_code == 0, result.output
+    read = read_release(release.folder)
+    np.testing.assert_array_equal(ModelAsset.load(output).shape_basis, read.shape_basis)
+    failed(run("build", "--source", "hack-release", "--from", tmp_path / "x", "-o", tmp_path / "y.npz"), "x")
 
 
 def test_help_imports_no_heavy_package() -> None:

@@ -115,9 +115,11 @@ def test_unknown_expressions_raise_unless_they_do_nothing(asset: ModelAsset, cli
 
 
 def test_identity_belongs_to_its_model(asset: ModelAsset, clip: Clip) -> None:
-    foreign = replace(clip, model_name="other")
-    with pytest.raises(ParameterError, match="belongs to model other, not synthetic; use identity=False"):
-        foreign.for_model(asset)
+    for foreign in (replace(clip, model_name="other"), replace(clip, model_version="2")):
+        named = f"belongs to model {foreign.model_name} {foreign.model_version}, not synthetic {asset.version}"
+        with pytest.raises(ParameterError, match=f"{named}; .*identity=False"):
+            foreign.for_model(asset)
+        equal(replace(foreign, shape=clip.shape * 0).for_model(asset), replace(clip, shape=clip.shape * 0))
     moved = foreign.for_model(asset, identity=False)
     assert not moved.shape.any()
     np.testing.assert_array_equal(moved.pose, clip.pose)
