@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import numpy as np
 
 from hack_model.errors import AssetError
 from hack_model.resources import data_folder
+from hack_model.tables import read_table
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -43,13 +43,12 @@ class Points:
 def points() -> Points:
     """The table. Raises :class:`AssetError` when it is damaged."""
     path = data_folder() / "landmarks" / "mediapipe478.csv"
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(line for line in stream if not line.startswith("#")))
+    rows = [row for _, row in read_table(path, AssetError, "point", "group", "mirror", "opposite")]
     try:
         groups = tuple(row["group"] for row in rows)
         mirror = np.array([int(row["mirror"]) for row in rows])
         opposite = np.array([(int(row["point"]), int(row["opposite"])) for row in rows if row["opposite"]])
-    except (KeyError, TypeError, ValueError) as fault:
+    except ValueError as fault:
         raise AssetError(f"{path}: damaged ({fault}); install hack-model again") from fault
     if len(rows) != POINT_COUNT or set(groups) != set(GROUPS) or (mirror[mirror] != np.arange(POINT_COUNT)).any():
         raise AssetError(f"{path}: damaged; install hack-model again")

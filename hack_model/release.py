@@ -29,6 +29,7 @@ from hack_model.names import CERVICAL_JOINTS, HACK_EXPRESSIONS
 from hack_model.numpy_pickle import read_pickled_arrays
 from hack_model.resources import data_folder
 from hack_model.schema import SCHEMA_VERSION
+from hack_model.spine import joint_limits, read_spine
 from hack_model.wavefront import ObjMesh, read_obj
 
 if TYPE_CHECKING:
@@ -243,8 +244,6 @@ def _centre(mesh: ObjMesh, part: tuple[int, int] | None, fallback: Float[Array, 
 
 def _anatomy() -> tuple[Float[Array, "10 3 2"], Float[Array, "8 3"]]:
     """Joint limits and rhythm from the table of the cervical spine; the release states neither."""
-    from hack_model.build.skeleton import joint_limits, read_spine
-
     table = read_spine(data_folder() / "hack_open" / "cervical_spine.csv")
     still = np.tile([-np.pi, np.pi], (2, 3, 1))
     return np.concatenate([joint_limits(table), still]), table.rhythm

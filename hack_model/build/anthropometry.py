@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hack_model.build.cut import edge_loop
-from hack_model.build.source import BaseMesh, read_text
+from hack_model.build.source import BaseMesh
 from hack_model.errors import FormatError
+from hack_model.tables import read_table
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -52,9 +52,8 @@ class Measure:
 
 def read_measures(path: Path, mesh: BaseMesh) -> list[Measure]:
     """The measures of a table: measure, vertex_1, vertex_2, along, mean, deviation (millimetres)."""
-    lines = [line for line in read_text(path).splitlines() if not line.startswith("#")]
     measures: list[Measure] = []
-    for row in csv.DictReader(lines):
+    for place, row in read_table(path, FormatError, "measure", "vertex_1", "vertex_2", "along", "mean", "deviation"):
         try:
             first = int(row["vertex_1"])
             second = int(mesh.mirror[first]) if row["vertex_2"] == "mirror" else int(row["vertex_2"])
@@ -63,8 +62,8 @@ def read_measures(path: Path, mesh: BaseMesh) -> list[Measure]:
                 vertices = edge_loop(mesh.faces[mesh.group_faces("body")], first, second)
             axis = {"x": 0, "y": 1, "z": 2, "all": None, "loop": None}[row["along"]]
             numbers = float(row["mean"]) / 1000, float(row["deviation"]) / 1000
-        except (KeyError, TypeError, ValueError, IndexError) as fault:
-            raise FormatError(f"{path}: unreadable row {row} ({fault})") from fault
+        except (KeyError, ValueError, IndexError) as fault:
+            raise FormatError(f"{place}: unreadable row {row} ({fault})") from fault
         measures.append(Measure(row["measure"], np.array(vertices), axis, *numbers))
     return measures
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from hack_model.build.assemble import Geometry
 from hack_model.build.head import Head
 from hack_model.build.source import read_text
 from hack_model.errors import FormatError
+from hack_model.tables import read_table
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -104,8 +104,8 @@ def _check_mesh(path: Path, geometry: Geometry) -> None:
 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> np.ndarray:
-    table = csv.DictReader(line for line in read_text(path).splitlines() if not line.startswith("#"))
+    table = read_table(path, FormatError, *columns)
     try:
-        return np.array([[float(row[column]) for column in columns] for row in table]).reshape(-1, len(columns))
-    except (KeyError, TypeError, ValueError) as fault:
+        return np.array([[float(row[column]) for column in columns] for _, row in table]).reshape(-1, len(columns))
+    except ValueError as fault:
         raise FormatError(f"{path}: wanted columns of numbers {', '.join(columns)} ({fault})") from fault

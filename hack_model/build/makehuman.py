@@ -22,13 +22,13 @@ from hack_model.build.parts import Part
 from hack_model.build.phenotype import read_modifiers
 from hack_model.build.regions import skin_regions
 from hack_model.build.rigging import rig_fields
-from hack_model.build.skeleton import read_spine
 from hack_model.build.source import MakeHumanSource
 from hack_model.build.symmetry import mirror_of_parts
 from hack_model.errors import ParameterError
 from hack_model.packing import Refinement
 from hack_model.resources import data_folder
 from hack_model.schema import SCHEMA_VERSION
+from hack_model.spine import read_spine
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -7,7 +7,6 @@ proportion and bust targets are left out: a head's size is not part of its shape
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 from collections.abc import Iterable, Sequence
@@ -20,6 +19,7 @@ import numpy as np
 
 from hack_model.build.source import MakeHumanSource, read_text
 from hack_model.errors import FormatError
+from hack_model.tables import read_table
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -187,28 +187,20 @@ def read_modifiers(path: Path, source: MakeHumanSource) -> list[Modifier]:
     Sliders with a left and a right side become two, named ``…/left`` and ``…/right``. Raises :class:`FormatError`.
     """
     catalogue = _catalogue(source)
-    lines = read_text(path).splitlines()
-    table = csv.DictReader(line for line in lines if not line.startswith("#"))
-    numbers = [number for number, line in enumerate(lines, 1) if not line.startswith("#")]
     modifiers: list[Modifier] = []
-    for number, row in zip(numbers[1:], table, strict=True):
+    for place, row in read_table(path, FormatError, "group", "modifier", "mean_mm", "spread_mm", "asymmetry"):
+        group, name = row["group"], row["modifier"]
         try:
-            group, name = row["group"], row["modifier"]
-            mean, spread, asymmetry = (
-                float(row["mean_mm"]) / 1000,
-                float(row["spread_mm"]) / 1000,
-                float(row["asymmetry"]),
-            )
-        except (KeyError, TypeError, ValueError) as fault:
-            raise FormatError(
-                f"{path}:{number}: wanted group, modifier, mean_mm, spread_mm, asymmetry ({fault})"
-            ) from fault
+            mean, spread = float(row["mean_mm"]) / 1000, float(row["spread_mm"]) / 1000
+            asymmetry = float(row["asymmetry"])
+        except ValueError as fault:
+            raise FormatError(f"{place}: wanted numbers for mean_mm, spread_mm, asymmetry ({fault})") from fault
         if group == "asym":
             ends = {"": ((f"asym/{name}-l",), (f"asym/{name}-r",))}
         elif (group, name) in catalogue:
             ends = catalogue[group, name]
         else:
-            raise FormatError(f"{path}:{number}: the MakeHuman data has no modifier {group}/{name}")
+            raise FormatError(f"{place}: the MakeHuman data has no modifier {group}/{name}")
         for side, (negative, positive) in ends.items():
             modifiers.append(Modifier(f"{group}/{name}{side}", negative, positive, mean, spread, asymmetry))
     return modifiers

@@ -13,15 +13,9 @@ from hack_model.build.eyes import eyeball
 from hack_model.build.head import Head
 from hack_model.build.larynx import make_larynx
 from hack_model.build.parts import Part
-from hack_model.build.skeleton import (
-    SpineTable,
-    even_weights,
-    joint_frames,
-    joint_limits,
-    place_joints,
-    regressor,
-)
+from hack_model.build.skeleton import even_weights, joint_frames, place_joints, regressor
 from hack_model.names import SKELETON
+from hack_model.spine import SpineTable, joint_limits
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int

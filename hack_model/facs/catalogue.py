@@ -5,15 +5,14 @@ Where authors disagree which shape shows which unit, the tables hold every readi
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Literal, cast
 
 from hack_model.errors import AssetError
 from hack_model.resources import data_folder
+from hack_model.tables import read_table
 
 Side = Literal["left", "right", "both"]
 Kind = Literal["shape", "eyes", "head", "larynx", "none"]
@@ -66,10 +65,10 @@ def catalogue() -> Mapping[str, ActionUnit]:
     """Every action unit by code (``"AU12"``), in the order of the table. Raises :class:`AssetError` for a bad table."""
     folder = data_folder() / "facs"
     readings: dict[str, list[ShapeReading]] = {}
-    for place, row in _rows(folder / "action_unit_shapes.csv"):
+    for place, row in read_table(folder / "action_unit_shapes.csv", AssetError):
         readings.setdefault(row["code"], []).append(_reading(row, place))
     units: dict[str, ActionUnit] = {}
-    for place, row in _rows(folder / "action_units.csv"):
+    for place, row in read_table(folder / "action_units.csv", AssetError):
         if row["code"] in units:
             raise AssetError(f"{place}: action unit {row['code']} is listed twice")
         units[row["code"]] = ActionUnit(
@@ -124,16 +123,3 @@ def _choice(value: str, allowed: tuple[str, ...], place: str) -> str:
     if value not in allowed:
         raise AssetError(f"{place}: {value!r} is none of {', '.join(allowed)}")
     return value
-
-
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Rows of a table and their place, ``file:line``; lines that start with # are comments."""
-    if not path.is_file():
-        raise AssetError(f"{path}: the table is missing; install hack-model again")
-    with path.open(newline="", encoding="utf-8") as stream:
-        numbered = [(number, line) for number, line in enumerate(stream, 1) if not line.startswith("#")]
-    reader = csv.DictReader(line for _, line in numbered)
-    for (number, _), row in zip(numbered[1:], reader, strict=True):
-        if None in row or None in row.values():
-            raise AssetError(f"{path}:{number}: wanted {len(reader.fieldnames or ())} columns")
-        yield f"{path}:{number}", row

@@ -7,15 +7,15 @@ move both sides at once where HACK has a shape per side; HACK's cheekRaiser has 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hack_model.errors import ParameterError
+from hack_model.errors import AssetError, ParameterError
 from hack_model.resources import data_folder
+from hack_model.tables import read_table
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 @cache
 def arkit_table() -> dict[str, tuple[str, ...]]:
     """The expressions (one, or left and right) behind each of the 52 ARKit names, in Apple's order."""
-    with (data_folder() / "facs" / "arkit52.csv").open(newline="", encoding="utf-8") as stream:
-        return {row["arkit"]: tuple(row["hack"].split("+")) for row in csv.DictReader(stream)}
+    rows = read_table(data_folder() / "facs" / "arkit52.csv", AssetError, "arkit", "hack")
+    return {row["arkit"]: tuple(row["hack"].split("+")) for _, row in rows}
 
 
 def to_arkit(expression_names: Sequence[str], expression: Float[Array, "*batch E"]) -> Float[Array, "*batch 52"]:

@@ -15,12 +15,13 @@ from hack_model.build.assemble import vertex_normals
 from hack_model.build.head import Head
 from hack_model.build.landmarks import mesh_digest, nearest_points, read_points
 from hack_model.build.larynx import bump
-from hack_model.build.skeleton import even_weights, joint_limits, read_spine
+from hack_model.build.skeleton import even_weights
 from hack_model.build.symmetry import mirror_of
 from hack_model.errors import FormatError
 from hack_model.model import HACK
 from hack_model.names import CERVICAL_JOINTS, SKELETON
 from hack_model.resources import data_folder
+from hack_model.spine import joint_limits, read_spine
 
 
 @pytest.fixture(scope="module")
