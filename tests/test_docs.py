@@ -1,0 +1,47 @@
+"""What the documentation says can be typed in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import hack_model
+
+ROOT = Path(__file__).parent.parent
+
+
+def typed_in(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The names a page's Python examples leave behind, run one after another in ``folder``."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+    assert blocks, f"{page} has no example"
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)
+    return names
+
+
+def test_examples_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = typed_in("docs/model.md", tmp_path, monkeypatch)
+    assert names["head"].vertices.shape == (16, names["model"].vertex_count, 3)
+
+
+def test_examples_of_the_rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hack_model.Clip.neutral(hack_model.load()).save(tmp_path / "out" / "demo" / "clip.npz")
+    names = typed_in("docs/rig.md", tmp_path, monkeypatch)
+    assert names["catalogue"]()["AU12"].shapes("left") == {"mouthSmile_L": 1.0}
+
+
+@pytest.mark.slow
+def test_examples_of_the_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from skimage import data
+
+    Image.fromarray(data.astronaut()).save(tmp_path / "photo.jpg")
+    names = typed_in("docs/fit.md", tmp_path, monkeypatch)
+    assert np.isfinite(names["fit"].vertices).all()
+    assert names["fit"].report["action_units"]["AU12"]["left"] > 0.3
