@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from hack_model.errors import ParameterError
+from hack_model.errors import MissingDependencyError, ParameterError
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,13 @@ class Backend:
                 raise ParameterError(f"numpy has no device {device!r}; use backend='torch'")
             return cls(name, xp, getattr(xp, dtype), "cpu", check_finite)
         if name == "torch":
-            import array_api_compat.torch as xp
-            import torch
+            try:
+                import array_api_compat.torch as xp
+                import torch
+            except ImportError as fault:
+                raise MissingDependencyError(
+                    f"backend 'torch' needs torch ({fault}); install it with: pip install 'hack-model[torch]'"
+                ) from fault
 
             try:
                 place = torch.empty(0, device=device or "cpu").device

@@ -3,6 +3,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from hack_model import HACK, MissingDependencyError
+from tests.support.synthetic import synthetic_asset
+
 HEAVY = {"torch", "scipy", "PIL", "trimesh", "cv2", "pygltflib", "typer", "rich", "jaxtyping", "warp", "bpy", "skimage"}
 
 
@@ -24,3 +29,9 @@ def test_numpy_model_needs_no_torch() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+def test_torch_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingDependencyError, match=r"hack-model\[torch\]"):
+        HACK.from_asset(synthetic_asset(), backend="torch")
