@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 def describe(asset: ModelAsset, path: Path) -> RenderableType:
     """Counts, size, parts, names, licence and provenance of an asset, for rich to print."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("", "", show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     for name, value in _rows(asset, path).items():
-        table.add_row(name, value)
+        table.add_row(Text(name), Text(value))  # a foreign file may hold what rich would take for markup
     return table
 
 
@@ -77,9 +78,15 @@ def _provenance(text: str) -> dict[str, str]:
         entries = None
     if not isinstance(entries, dict):
         return {"provenance": text}
-    return {
-        f"provenance: {name}": value if isinstance(value, str) else json.dumps(value) for name, value in entries.items()
-    }
+    return {f"provenance: {name}": _plain(value) for name, value in entries.items()}
+
+
+def _plain(value: Any) -> str:
+    """A JSON value without brackets and quotes: an object's entries in a line, objects of objects a line each."""
+    if not isinstance(value, dict):
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    nested = any(isinstance(entry, dict) for entry in value.values())
+    return ("\n" if nested else ", ").join(f"{name}{':' * nested} {_plain(entry)}" for name, entry in value.items())
 
 
 def _listed(names: Any) -> str:

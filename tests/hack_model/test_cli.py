@@ -83,6 +83,17 @@ def test_info_counts_rightly(model: Path) -> None:
     assert f"{len(asset.pose_basis)} pose correctives" in words
 
 
+def test_info_shows_foreign_texts_as_they_are(tmp_path: Path) -> None:
+    facts = '{"source": "[/bold] a", "variance": {"25": 0.9}, "mm": {"nose": {"mean": 5}, "ear": {"mean": 6}}}'
+    odd = dataclasses.replace(synthetic_asset(), name="[red]odd[/]", provenance=facts)
+    result = run("info", odd.save(tmp_path / "odd.npz"))
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.split())
+    assert "[red]odd[/] 0" in words
+    assert "source [/bold] a" in words
+    assert "variance 25 0.9 provenance: mm nose: mean 5 ear: mean 6" in words
+
+
 def test_errors_are_one_message(tmp_path: Path) -> None:
     failed(run("info", tmp_path / "none.npz"), r"none\.npz: no such file")
     (tmp_path / "text.npz").write_text("no archive")
