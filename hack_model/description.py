@@ -22,8 +22,9 @@ def describe(asset: ModelAsset, path: Path) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("", "", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in _rows(asset, path).items():
         table.add_row(Text(name), Text(value))  # a foreign file may hold what rich would take for markup
     return table
