@@ -219,11 +219,17 @@ def _check_meaning(asset: ModelAsset) -> None:
         value = getattr(asset, name)
         if value.size and np.abs(value.sum(axis=-1) - 1).max() > _SUM_TOLERANCE:
             raise AssetError(f"field {name} has rows that do not sum to 1")
-    if (asset.weights < 0).any():
-        raise AssetError("field weights holds negative values")
-    _check_rotations(asset)
+    if ((asset.faces[:, 3] < 0) != (asset.face_uv[:, 3] < 0)).any():
+        raise AssetError("fields faces and face_uv disagree on which faces are triangles")
+    for name in ("weights", "region_weights", "material_color", "material_roughness"):
+        value = getattr(asset, name)
+        if value.size and (value.min() < 0 or value.max() > 1 + _SUM_TOLERANCE):
+            raise AssetError(f"field {name} holds values outside 0…1")
+    _check_joints(asset)
     if asset.larynx_metres_per_v == 0:
         raise AssetError("field larynx_metres_per_v is zero")
+    if abs(np.linalg.norm(asset.larynx_direction) - 1) > _SUM_TOLERANCE:
+        raise AssetError("field larynx_direction is no unit vector")
     starts, stops = asset.part_vertices[:, 0], asset.part_vertices[:, 1]
     if not (
         len(starts)
@@ -239,7 +245,11 @@ def _check_meaning(asset: ModelAsset) -> None:
             raise AssetError(f"field {name} repeats a name")
 
 
-def _check_rotations(asset: ModelAsset) -> None:
+def _check_joints(asset: ModelAsset) -> None:
+    if (asset.joint_limits[..., 0] > asset.joint_limits[..., 1]).any():
+        raise AssetError("field joint_limits has a lower limit above its upper one")
+    if np.abs(asset.joint_rhythm.sum(axis=0) - 1).max() > _SUM_TOLERANCE:
+        raise AssetError("field joint_rhythm has columns that do not sum to 1")
     for name in ("joint_frames", "joint_axes"):
         matrices = getattr(asset, name).astype(np.float64)
         drift = np.abs(matrices @ matrices.transpose(0, 2, 1) - np.eye(3)).max()
