@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 Preset = Literal["fast", "quality"]
 
+FILES = ("clip.npz", "report.json", "head.glb", "texture.png", "overlay.png", "views.png")
+"""What :func:`write_fit` writes into its folder."""
+
 _SETTINGS = {"fast": FitSettings(), "quality": FitSettings(iterations=50, tolerance=1e-5)}
 _VIEW_SIDE = 360
 _CLOSED_EYE = (0.45, 0.75)  # eyeBlink scores between which the irises lose all their weight
@@ -149,7 +152,12 @@ def fit_to_folder(
     preset: Preset = "fast",
     detector: FaceDetector | None = None,
 ) -> dict[str, Any]:
-    """Fits a photo; writes clip.npz, report.json, head.glb, texture.png, overlay.png, views.png; returns the report."""
+    """Fits a photo and writes :data:`FILES`; returns the report.
+
+    Raises :class:`hack_model.HackError` for what is no photo or shows no such face; nothing is written then.
+    """
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise ParameterError(f"{folder}: is a file, wanted a folder for the results")
     seconds: dict[str, float] = {}
     with _timed(seconds, "read"):
         loaded = load_photo(photo)
@@ -161,7 +169,7 @@ def fit_to_folder(
 def write_fit(
     fitter: PhotoFitter, fit: PhotoFit, folder: str | Path, seconds: dict[str, float] | None = None
 ) -> dict[str, Any]:
-    """Writes the files of a fit into a folder; returns the report with the time of every stage."""
+    """Writes :data:`FILES` of a fit into a folder; returns the report with the time of every stage."""
     from fitting.overlay import draw_overlay, draw_strip
     from fitting.texture import project_texture
     from hack_model.formats.glb import write_glb

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,7 @@ from typer.core import TyperGroup
 from hack_model.errors import HackError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
 
     from hack_model.model import HACK
 
@@ -161,7 +162,7 @@ def build(
         typer.Option("--from", help="Folder of the source's data; MakeHuman's is found by itself when left out."),
     ] = None,
     identities: Annotated[
-        int, typer.Option(min=2, help="makehuman: sampled people the shape components are learned from.")
+        int, typer.Option(min=10, help="makehuman: sampled people the shape components are learned from.")
     ] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="makehuman: seed of the sampling.")] = 0,
 ) -> None:
@@ -206,11 +207,57 @@ def fit(
     model: ModelOption = None,
 ) -> None:
     """Fits the model to a photo: clip.npz, report.json, overlay.png, head.glb, texture.png."""
-    from fitting.photo import fit_to_folder
+    from fitting.photo import FILES, fit_to_folder
 
     report = fit_to_folder(photo, output, _load(model), face=face, preset=preset.value, focal=focal)
     _print(_fit_table(report))
-    _report_files(sorted(file for file in output.iterdir() if file.is_file()))
+    _report_files(output / name for name in FILES)
+
+
+@app.command()
+def train(
+    dataset: Annotated[Path, typer.Argument(help="Folder of registered meshes with dataset.json (docs/training.md).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model asset (.npz) to write.")],
+    template: Annotated[
+        Path | None,
+        typer.Option(help="Asset the meshes were registered with: topology, joint frames; the default when left out."),
+    ] = None,
+    components: Annotated[int, typer.Option(min=1, help="Shape components, at most one fewer than subjects.")] = 200,
+    iterations: Annotated[int, typer.Option(min=0, help="Rounds of joints, weights and correctives.")] = 6,
+    noise: Annotated[float, typer.Option(help="Standard deviation of the registrations, millimetres.")] = 0.3,
+    seed: Annotated[int, typer.Option(min=0, help="Seed; the same gives the same model.")] = 0,
+    name: Annotated[str, typer.Option(help="Name of the new model.")] = "trained",
+) -> None:
+    """Learns a model from registered meshes; the same command goes on after an interruption."""
+    from hack_model.training.dataset import Dataset
+    from hack_model.training.train import Options
+    from hack_model.training.train import train as learn
+
+    options = Options(shape_components=components, iterations=iterations, noise=noise / 1000, seed=seed, name=name)
+    with _progress() as progress:
+        learn(Dataset.open(dataset), output, _load(template).asset, options, progress=progress)
+    _report_files([output])
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path | None, typer.Argument(help="Model asset (.npz); the default model when left out.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Registered meshes the model has not seen; without them only compactness.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for evaluation.json and plots (.png).")] = Path(
+        "evaluation"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random heads.")] = 0,
+) -> None:
+    """Measures a model: compactness, generalisation, specificity, error of poses by region (millimetres)."""
+    from hack_model.training.dataset import Dataset
+    from hack_model.training.evaluate import evaluate as measure
+    from hack_model.training.evaluate import save_report
+
+    with _progress() as progress:
+        report = measure(_load(model).asset, Dataset.open(data) if data else None, seed=seed, progress=progress)
+    _report_files(save_report(report, output))
 
 
 @app.command()
@@ -234,6 +281,20 @@ def _load(path: Path | None) -> HACK:
     import hack_model
 
     return hack_model.load(path)
+
+
+@contextmanager
+def _progress() -> Generator[Callable[[str, int, int], None]]:
+    """A bar on the terminal, moved by calls with a stage's name, what is done and the total."""
+    from rich.progress import Progress
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task("")
+
+        def progress(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        yield progress
 
 
 def _print(renderable: Any) -> None:

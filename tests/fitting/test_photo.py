@@ -12,7 +12,7 @@ from PIL import Image
 from fitting.detector import DetectionError, FaceDetector
 from fitting.evaluate import evaluate, photos_below, summary
 from fitting.images import load_photo, photo_from_array
-from fitting.photo import PhotoFitter, fit_photo, fit_to_folder
+from fitting.photo import FILES, PhotoFitter, fit_photo, fit_to_folder
 from hack_model.asset import ModelAsset
 from hack_model.clip import Clip
 from hack_model.errors import ParameterError
@@ -117,6 +117,8 @@ def test_no_face_and_wrong_options(fitter):
         fitter.fit(grey)
     with pytest.raises(ParameterError, match="none of fast, quality"):
         fit_photo(fitter.asset, grey, preset="best")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ParameterError, match="is a file, wanted a folder"):
+        fit_to_folder("none.png", __file__, fitter.model)
 
 
 def test_second_face_is_fitted_when_asked_for(fitter, fit, astronaut):
@@ -132,7 +134,9 @@ def test_files_of_a_fit(fitter, astronaut, tmp_path):
     Image.fromarray(astronaut).save(tmp_path / "a.png")
     report = fit_to_folder(tmp_path / "a.png", tmp_path / "out", fitter.model, detector=fitter.detector)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"clip.npz", "report.json", "overlay.png", "views.png", "texture.png", "head.glb"}
+    assert names == set(FILES) == {
+        "clip.npz", "report.json", "overlay.png", "views.png", "texture.png", "head.glb"
+    }  # fmt: skip
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
     assert Clip.load(tmp_path / "out" / "clip.npz").model_name == fitter.asset.name
     assert {"read", "detect", "solve", "texture", "overlay", "write"} <= set(report["seconds"])

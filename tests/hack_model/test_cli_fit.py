@@ -35,9 +35,12 @@ def test_a_photo_becomes_a_rigged_head(tmp_path: Path) -> None:
 
     photo = tmp_path / "astronaut.png"
     Image.fromarray(data.astronaut()).save(photo)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").touch()
     result = run("fit", photo, "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    names = {file.name for file in (tmp_path / "out").iterdir()}
+    names = {file.name for file in (tmp_path / "out").iterdir()} - {"notes.txt"}
+    assert "notes.txt" not in result.output
     assert names >= {"clip.npz", "report.json", "overlay.png", "head.glb", "texture.png"}
     assert all(name in result.output for name in names)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
