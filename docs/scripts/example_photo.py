@@ -1,4 +1,4 @@
-"""Saves scikit-image's portrait of an astronaut (NASA, public domain): ``python docs/scripts/example_photo.py FILE``."""
+"""Saves scikit-image's portrait of an astronaut (NASA, public domain) to the file named as its argument."""
 
 from __future__ import annotations
 

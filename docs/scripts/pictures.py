@@ -19,7 +19,8 @@ SURPRISE = {
     "eyeWide_L": 0.8, "eyeWide_R": 0.8, "jawOpen": 0.45,
 }  # fmt: skip
 ANGER = {
-    "browDown_L": 1.0, "browDown_R": 1.0, "noseSneer_L": 0.5, "noseSneer_R": 0.5, "mouthPress_L": 0.6, "mouthPress_R": 0.6,
+    "browDown_L": 1.0, "browDown_R": 1.0, "noseSneer_L": 0.5, "noseSneer_R": 0.5,
+    "mouthPress_L": 0.6, "mouthPress_R": 0.6,
 }  # fmt: skip
 WINK = {"eyeBlink_L": 1.0, "cheekSquint_L": 0.6, "mouthSmile_L": 0.8, "mouthSmile_R": 0.3}
 
