@@ -10,7 +10,8 @@ import bpy
 import mathutils
 
 SLIDERS = {
-    "AU12L": 0.8, "AU12R": 0.8, "AU6L": 0.6, "AU6R": 0.6, "AU1L": 0.4, "AU1R": 0.4, "head_turn": 0.45, "head_tilt": 0.15,
+    "AU12L": 0.8, "AU12R": 0.8, "AU6L": 0.6, "AU6R": 0.6, "AU1L": 0.4, "AU1R": 0.4,
+    "head_turn": 0.45, "head_tilt": 0.15,
 }  # fmt: skip
 """What the head does: a smile, raised inner brows, the head turned and tilted (radians)."""
 
