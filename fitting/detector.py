@@ -112,6 +112,12 @@ class FaceDetector:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def load(self) -> None:
+        """Loads now what the first detection would otherwise wait for."""
+        with _quiet_stderr():
+            for max_faces in (self._max_faces, 1):
+                self._landmarker(max_faces)
+
     def close(self) -> None:
         """Frees the detector's threads and memory; the next detection starts it anew."""
         _close_all(self._landmarkers)

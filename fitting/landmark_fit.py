@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from fitting.landmark_model import LandmarkModel
 from fitting.points import OUTER_EYE_CORNERS, points
@@ -296,6 +297,4 @@ class _Problem:
 
 def _turn(rotation: Float[Array, "3 3"]) -> Float[Array, "3"]:
     """Axis-angle of a rotation matrix."""
-    from scipy.spatial.transform import Rotation
-
     return Rotation.from_matrix(rotation).as_rotvec()

@@ -163,6 +163,7 @@ def fit_to_folder(
         loaded = load_photo(photo)
     with _timed(seconds, "prepare"):
         fitter = PhotoFitter(model, detector, preset=preset)
+        fitter.detector.load()
     return write_fit(fitter, fitter.fit(loaded, face, focal=focal), folder, seconds)
 
 
