@@ -174,18 +174,9 @@ def build(
             raise typer.BadParameter("the official release has no known place; name its folder", param_hint="--from")
         _report_files([read_release(from_).save(output)])
         return
-    from rich.console import Console
-    from rich.progress import Progress
-
     from hack_model.build import makehuman
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("")
-
-        def progress(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=stage, completed=done, total=total)
-
+    with _progress() as progress:
         built = makehuman.build(output, source=from_, seed=seed, identities=identities, progress=progress)
     _report_files([built])
 
@@ -217,7 +208,7 @@ def fit(
 @app.command()
 def train(
     dataset: Annotated[Path, typer.Argument(help="Folder of registered meshes with dataset.json (docs/training.md).")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Model asset (.npz) to write.")],
+    output: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="Model asset (.npz) to write.")],
     template: Annotated[
         Path | None,
         typer.Option(help="Asset the meshes were registered with: topology, joint frames; the default when left out."),
@@ -245,9 +236,9 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="Registered meshes the model has not seen; without them only compactness.")
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for evaluation.json and plots (.png).")] = Path(
-        "evaluation"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", file_okay=False, help="Folder for evaluation.json and plots (.png).")
+    ] = Path("evaluation"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random heads.")] = 0,
 ) -> None:
     """Measures a model: compactness, generalisation, specificity, error of poses by region (millimetres)."""
@@ -286,9 +277,11 @@ def _load(path: Path | None) -> HACK:
 @contextmanager
 def _progress() -> Generator[Callable[[str, int, int], None]]:
     """A bar on the terminal, moved by calls with a stage's name, what is done and the total."""
+    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("")
 
         def progress(stage: str, done: int, total: int) -> None:

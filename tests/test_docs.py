@@ -37,6 +37,15 @@ def test_examples_of_the_rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert names["catalogue"]()["AU12"].shapes("left") == {"mouthSmile_L": 1.0}
 
 
+def test_example_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hack_model.training.dataset import Dataset
+
+    typed_in("docs/training.md", tmp_path, monkeypatch)
+    dataset = Dataset.open(tmp_path / "out" / "registrations")
+    assert dataset.expression_names == ("mouthSmile_L",)
+    assert dataset.neutral.tolist() == [True, False]
+
+
 @pytest.mark.slow
 def test_examples_of_the_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from skimage import data

@@ -18,7 +18,7 @@ from hack_model.release import read_release
 from tests.hack_model.test_release import Release
 from tests.support.synthetic import synthetic_asset
 
-COMMANDS = ("info", "export", "build", "fit", "addon")
+COMMANDS = ("info", "export", "build", "train", "evaluate", "fit", "addon")
 
 
 def run(*words: str | Path):

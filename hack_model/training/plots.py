@@ -1,0 +1,68 @@
+"""Pictures of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hack_model.arrayfile import atomic_file
+
+_BLUE, _ORANGE, _GREY = "#2563a8", "#d97706", "#777777"
+
+
+def draw(report: Mapping[str, Any], folder: Path) -> list[Path]:
+    """shape.png and expression.png (compactness, generalisation, specificity) and pose.png, where there are figures."""
+    files = [_space(report, name, folder / f"{name}.png") for name in ("shape", "expression")]
+    return [*files, _poses(report["pose"], folder / "pose.png")] if "pose" in report else files
+
+
+def _space(report: Mapping[str, Any], name: str, file: Path) -> Path:
+    figures = report[name]
+    panels = [key for key in ("generalisation_mm", "specificity_mm") if key in figures]
+    figure, axes = _figure(1 + len(panels))
+    compactness = [100 * share for share in figures["compactness"]]
+    axes[0].plot(range(1, len(compactness) + 1), compactness, color=_BLUE)
+    axes[0].set(title=f"{name}: compactness", xlabel="components", ylabel="% of the model's variance", ylim=(0, 102))
+    for axis, key in zip(axes[1:], panels, strict=True):
+        word = key.removesuffix("_mm")
+        counts, values = zip(*((int(k), v) for k, v in figures[key].items()), strict=True)
+        axis.plot(counts, values, "o-", color=_BLUE, label=report["model"], markersize=4)
+        if name == "shape" and word == "generalisation":
+            paper = report["paper"]["shape_generalisation_mm"]
+            axis.plot([int(k) for k in paper], list(paper.values()), "s--", color=_GREY, label="paper", markersize=4)
+            axis.legend(frameon=False)
+        seen = word == "generalisation" and not report["held_out"]
+        axis.set(title=f"{name}: {word}" + " (training data)" * seen, xlabel="components", ylabel="RMSE, mm")
+        axis.set_ylim(bottom=0)
+    return _save(figure, file)
+
+
+def _poses(figures: Mapping[str, Any], file: Path) -> Path:
+    figure, (axis,) = _figure(1)
+    without, with_ = figures["without_correctives_mm"], figures["with_correctives_mm"]
+    places = range(len(without))
+    axis.barh([p - 0.2 for p in places], list(without.values()), 0.38, color=_ORANGE, label="skinning alone")
+    axis.barh([p + 0.2 for p in places], list(with_.values()), 0.38, color=_BLUE, label="with correctives")
+    axis.set_yticks(list(places), list(without))
+    axis.invert_yaxis()
+    axis.set(title=f"{figures['meshes']} posed meshes", xlabel="RMSE, mm")
+    axis.legend(frameon=False)
+    return _save(figure, file)
+
+
+def _figure(panels: int) -> tuple[Any, list[Any]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(max(4.2 * panels, 5.5), 3.6), layout="constrained")
+    axes = [figure.add_subplot(1, panels, number + 1) for number in range(panels)]
+    for axis in axes:
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Any, file: Path) -> Path:
+    with atomic_file(file) as stream:
+        figure.savefig(stream, format="png", dpi=130)
+    return file
