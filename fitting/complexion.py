@@ -49,9 +49,14 @@ class ColourModel:
 _NEAR, _FAR = 3.2, 5.0  # standard deviations up to which a colour is surely the material's, and from which surely not
 _SKIN_RATIO = (0.13, 0.19)  # spread of skin as a share of its distance from grey: a grey wall stays far in any haze
 _SKIN_LEVEL = 0.3
-_HAIR_RATIO, _HAIR_LEVEL = (0.08, 0.25), 0.4
 _LEAST_RATIO = 0.03  # noise and compression alone spread colours as far
 _LEAST_HAIR = 0.15  # of the scalp that is seen; less is the hairline of a bald or hidden head
+_BODY = (15, 50)  # percentiles of brightness that show hair neither in shadow nor in gloss
+_DARK_SKIN, _DARKER = 0.12, 0.6  # linear; and what hair beside it has of its brightness at most
+_GREYEST = 25  # percent of the pixels
+_WHITE = 0.4  # of the hue seen in white hair
+_BLACK = 0.03  # linear; the darker hair is than this, the less its hue can be told
+_GREYER, _BRIGHTER = 0.85, 0.4  # of skin's logarithm of red over green; logarithmic
 _SHADOWED = 1.3  # dark skin is as likely the edge of hair or a deep shadow, and neither is missed
 
 
@@ -74,11 +79,11 @@ def skin_and_hair(
     face: Shaped[Array, "H W"],
     scalp: Shaped[Array, "H W"],
     radius: float,
-) -> tuple[Float[Array, "H W"], Float[Array, "H W"], Shaped[Array, "H W"]]:
-    """How surely each pixel shows skin, and how surely hair, in [0, 1]; and the pixels that tell the hair's colour.
+) -> tuple[Float[Array, "H W"], Shaped[Array, "H W"]]:
+    """How surely each pixel shows skin, in [0, 1]; and the pixels of the scalp that show hair, none on a bald head.
 
-    ``face`` marks pixels to learn the skin from, ``scalp`` pixels to learn the hair from; where hardly any of the
-    latter shows anything but skin, nothing is hair. ``radius`` is the size in pixels of what may be ignored.
+    ``face`` marks pixels to learn the skin from, ``scalp`` pixels where hair would be. ``radius`` is the size in pixels
+    of what may be ignored.
     """
     colours = features(cv2.GaussianBlur(photo, (0, 0), radius / 2))  # compression leaves blocks of wrong hue
     paleness = float(np.hypot(*np.median(colours[face], axis=0)[:2]))
@@ -88,12 +93,40 @@ def skin_and_hair(
     bright = (distance > _NEAR) & (colours[..., 2] > skin_model.centre[2])
     shining = _enclosed(bright, by=distance <= _NEAR, limit=20 * radius)
     skin = _feathered(np.maximum(smoothstep(distance, _FAR, _NEAR), shining), radius)
-    sure = scalp & (distance > (_NEAR + _FAR) / 2)
-    if sure.sum() < max(50, _LEAST_HAIR * scalp.sum()):
-        return skin, np.zeros_like(skin), np.zeros_like(scalp)
-    hair_model = ColourModel.learn(colours[sure], _HAIR_RATIO, _HAIR_LEVEL)
-    distance = hair_model.distance(colours)
-    return skin, _feathered(smoothstep(distance, _FAR, _NEAR), radius), sure & (distance < _NEAR)
+    hair = _pale(colours, scalp, skin_model)
+    if not hair.any():
+        hair = scalp & (distance > _NEAR)
+        hair &= hair.sum() >= max(50, _LEAST_HAIR * scalp.sum())
+    return skin, hair
+
+
+def hair_colour(photo: UInt8[Array, "H W 3"], hair: Shaped[Array, "H W"], skin: Float[Array, "3"]) -> Float[Array, "3"]:
+    """Linear colour of the hair in the marked pixels, between its shadows and its gloss.
+
+    Gloss makes black hair grey. So beside dark ``skin`` (linear) hair is taken to be darker than it.
+    """
+    colours = to_linear(photo[hair])
+    level = colours.mean(axis=1)
+    low, high = np.percentile(level, _BODY)
+    colour = np.median(colours[(level >= low) & (level <= high)], axis=0)
+    hue = min(1.0, colour.mean() / _BLACK)
+    if colour.mean() > skin.mean():  # white hair takes what hue it has from the skin below it
+        hue = _WHITE
+    colour = hue * colour + (1 - hue) * colour.mean()
+    if skin.mean() < _DARK_SKIN:
+        colour *= min(1.0, _DARKER * skin.mean() / max(colour.mean(), 1e-6))
+    return colour
+
+
+def _pale(colours: Float[Array, "H W 3"], scalp: Shaped[Array, "H W"], skin: ColourModel) -> Shaped[Array, "H W"]:
+    """White hair, through which skin shows: the greyest part of a scalp that is brighter and greyer than the face."""
+    none = np.zeros_like(scalp)
+    if scalp.sum() < 50:
+        return none
+    redness, level = np.median(colours[scalp][:, [0, 2]], axis=0)
+    if redness > _GREYER * skin.centre[0] or level < skin.centre[2] + _BRIGHTER:
+        return none
+    return scalp & (colours[..., 0] <= np.percentile(colours[scalp, 0], _GREYEST))
 
 
 def _enclosed(mask: Shaped[Array, "H W"], by: Shaped[Array, "H W"], limit: float) -> Shaped[Array, "H W"]:

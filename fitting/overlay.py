@@ -9,15 +9,14 @@ import cv2
 import numpy as np
 
 from fitting.photo_view import head_rectangle
-from fitting.preview import BACKGROUND, render_asset, render_portrait
-from fitting.raster import project, renderer
-from fitting.shading import Surface
+from fitting.preview import BACKGROUND, rasterize_asset, render_asset, render_portrait
 from hack_model.errors import ParameterError
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8
 
     from fitting.camera import Camera
+    from fitting.raster import Raster
     from hack_model.asset import ModelAsset
 
     Array = np.ndarray
@@ -64,8 +63,11 @@ def draw_overlay(
         small, centre=(small.centre[0] - left, small.centre[1] - top), width=right - left, height=bottom - top
     )
     behind = picture[top:bottom, left:right]
-    shaded = render_asset(asset, part, vertices, clay=True, background=behind, opacity=_OPACITY, supersampling=1)
-    picture[top:bottom, left:right] = _with_contours(asset, part, vertices, shaded)
+    raster = rasterize_asset(asset, part, vertices)
+    shaded = render_asset(
+        asset, part, vertices, clay=True, background=behind, opacity=_OPACITY, supersampling=1, raster=raster
+    )
+    picture[top:bottom, left:right] = _with_contours(raster, shaded)
     detected, fitted = np.asarray(landmarks) * scale, np.asarray(model_landmarks) * scale
     _draw_points(picture, detected, fitted, spread=float(np.ptp(detected, axis=0).max()))
     return _labelled(picture, (("detected", _DETECTED), ("model", _MODEL)))
@@ -104,13 +106,9 @@ def draw_strip(
     return np.concatenate([_labelled(panel, ((name, None),)) for name, panel in panels], axis=1)
 
 
-def _with_contours(
-    asset: ModelAsset, camera: Camera, vertices: Float[Array, "V 3"], picture: UInt8[Array, "h w 3"]
-) -> UInt8[Array, "h w 3"]:
+def _with_contours(raster: Raster, picture: UInt8[Array, "h w 3"]) -> UInt8[Array, "h w 3"]:
     """Soft white lines where the depth jumps."""
-    points = project(camera, np.asarray(vertices, np.float32))
-    depth = renderer().rasterize(points, Surface.of(asset).triangles, camera.width, camera.height).depth
-    depth = np.where(np.isfinite(depth), depth, np.float32(1e3))
+    depth = np.where(np.isfinite(raster.depth), raster.depth, np.float32(1e3))
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     line = (depth - cv2.erode(depth, cross) > _DEPTH_JUMP).astype(np.float32)
     alpha = cv2.GaussianBlur(line, (0, 0), 0.7)[..., None]

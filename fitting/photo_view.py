@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from fitting import shading
-from fitting.complexion import skin_and_hair
+from fitting.complexion import hair_colour, skin_and_hair
 from fitting.raster import Renderer, project
 from hack_model.errors import ParameterError
 
@@ -29,8 +29,14 @@ _GRAZING, _FACING = 0.18, 0.60  # cosines of the viewing angle between which a p
 _FACE_BONUS = 0.2  # added to the cosine in the face, where stretched features are better than none
 _OUTLINE = 0.016  # of the model's height in the picture: how wrong its outline may be
 _FOLD = 0.004  # the same for edges inside the face
-_BROW_MARGIN = 0.012  # metres above the brows that belong to the face
+_BROW_MARGIN = 0.012  # metres round the brows' line that are theirs
+_FOREHEAD = 0.013  # metres above it that belong to the face
 _CHEEK_MARGIN = 0.015  # metres inside the jaw's line that do not, as hair hangs there
+_LEAST_SCALP = 50  # pixels; where fewer are seen the hair's colour is unknown
+_UNSEEN_HAIR = 0.35  # of the skin's brightness
+_LEAST_WHITE = 60  # pixels
+_DIM_WHITE, _MAX_EXPOSURE = 0.15, 0.8  # linear; logarithmic
+_CHIN = 0.008  # metres below the chin's line that do, so that beards are whole
 _FACE_MARGIN = 0.015  # metres of the face's soft border
 
 
@@ -38,9 +44,8 @@ _FACE_MARGIN = 0.015  # metres of the face's soft border
 class View:
     """A photo with the model before it, cut to the model's rectangle (``corner`` and ``extent`` in pixels).
 
-    ``colours`` are linear; ``depth``, ``trust`` and ``face`` are of a scale of their own. ``hairy`` (V,) tells where on
-    the model the photo's hair may grow; zero everywhere when it shows none. ``skin_colour`` and ``hair_colour`` are
-    medians.
+    ``colours`` are linear; ``depth``, ``trust`` and ``face`` are of a scale of their own. ``hair`` is the hair's linear
+    colour, None when the photo shows a bald head. ``exposure`` is the logarithmic gain that a dim photo needs.
     """
 
     camera: Camera
@@ -50,9 +55,8 @@ class View:
     depth: Float[Array, "h w"]
     trust: Float[Array, "h w"]
     face: Float[Array, "h w"]
-    skin_colour: Float[Array, "3"]
-    hair_colour: Float[Array, "3"]
-    hairy: Float[Array, " V"]
+    hair: Float[Array, "3"] | None
+    exposure: float
 
     @classmethod
     def of(
@@ -74,19 +78,20 @@ class View:
         points = project(camera, placed)
         points[:, :2] = (points[:, :2] - points[:, 2:] * [left, top]) * scale
         surface = shading.Surface.of(asset)
-        lashes = asset.material_names.index("lashes") if "lashes" in asset.material_names else -1
-        solid = surface.material != lashes  # they hide the lids from the depth test, not from the photo
+        solid = surface.material != _material(
+            asset, "lashes"
+        )  # they hide the lids from the depth test, not from the photo
         triangles, textured = surface.triangles[solid], surface.textured[solid]
         raster = draw.rasterize(points, triangles, width, height)
 
         pixels, face, weights = shading.covered(raster)
         facing = -(normals * placed).sum(axis=1, keepdims=True) / np.linalg.norm(placed, axis=1, keepdims=True)
-        scalp = _region(asset, "scalp")
-        attributes = np.concatenate([face_weight(asset)[:, None], scalp[:, None], facing], axis=1, dtype=np.float32)
-        maps = np.zeros((height * width, 4), np.float32)
-        maps[pixels, :3] = shading.interpolate(attributes, triangles, face, weights)
-        maps[pixels, 3] = textured[face]
-        inside, scalpness, towards, skinned = np.moveaxis(maps.reshape(height, width, 4), -1, 0)
+        regions = np.stack([face_weight(asset), scalp_weight(asset), region_weight(asset, "ears")], axis=1)
+        attributes = np.concatenate([regions, facing], axis=1, dtype=np.float32)
+        maps = np.zeros((height * width, 5), np.float32)
+        maps[pixels, :4] = shading.interpolate(attributes, triangles, face, weights)
+        maps[pixels, 4] = textured[face]
+        inside, scalp, ears, towards, skinned = np.moveaxis(maps.reshape(height, width, 5), -1, 0)
 
         margin = _OUTLINE * _HEAD_HEIGHT
         outline, folds = _edges(raster.depth, inside)
@@ -94,15 +99,19 @@ class View:
         good = (skinned > 0.5) & (towards > 0.6)
         if (good & (inside > 0.9)).sum() < 100:
             raise ParameterError("the model's face is not in the picture; check the fit's camera and placement")
-        skin, hair, haired = skin_and_hair(
-            small,
-            good & (inside > 0.9),
-            (towards > 0.25) & (scalpness > 0.8) & (outline > 1.5 * margin),
-            _HEAD_HEIGHT / 250 * max(1.0, _HEAD_HEIGHT / tall),
+        face_pixels = good & (inside > 0.9)
+        scalp_pixels = (towards > 0.1) & (scalp > 0.6) & (outline > margin / 3)
+        skin, haired = skin_and_hair(
+            small, face_pixels, scalp_pixels, _HEAD_HEIGHT / 250 * max(1.0, _HEAD_HEIGHT / tall)
         )
-        hairy = bool(haired.any())
-        skin_colour = _median_colour(small[good & (inside > 0.9) & (skin > 0.5)])
-        accepted = np.maximum(np.maximum(inside, skin), hair * np.clip(2 * scalpness, 0, 1))
+        usual = _median_colour(small[face_pixels & (skin > 0.5)])
+        if haired.any():
+            hair = hair_colour(small, haired, usual)
+        else:
+            hair = None if scalp_pixels.sum() >= _LEAST_SCALP else _UNSEEN_HAIR * usual
+        accepted = np.maximum(inside, skin * (1 - (scalp if hair is not None else 0))) * (1 - ears)
+        sclera = surface.material[solid] == _material(asset, "sclera")
+        white = small.reshape(-1, 3)[pixels[sclera[face]]]
         fold = _FOLD * _HEAD_HEIGHT
         trust = accepted * shading.smoothstep(outline, margin / 4, margin) * shading.smoothstep(folds, fold / 4, fold)
         colours = shading.to_linear(_resized(cut, min(1.0, _MAX_COLOUR_HEIGHT / tall)))
@@ -114,9 +123,8 @@ class View:
             raster.depth,
             trust,
             inside,
-            skin_colour,
-            _median_colour(small[haired]) if hairy else skin_colour,
-            scalp * hairy,
+            hair,
+            _exposure(white),
         )
 
     def look(self, points: Float[Array, "n 3"], normals: Float[Array, "n 3"]) -> tuple[Array, Array]:
@@ -154,7 +162,8 @@ def face_weight(asset: ModelAsset) -> Float[Array, " V"]:
     """How far each vertex belongs to the face between the jaw's line and the brows, in [0, 1], softly."""
     template, landmarks = asset.template, _landmarks(asset)
     jaw = landmarks[:17] - np.sign(landmarks[:17]) * [_CHEEK_MARGIN, 0, 0]
-    brows = landmarks[26:16:-1] + np.array([0, _BROW_MARGIN, 0])
+    jaw[5:12, 1] -= _CHIN
+    brows = landmarks[26:16:-1] + np.array([0, _FOREHEAD, 0])
     brows[[0, -1], 0] *= 1.15  # the tails of brows are longer than the landmarks tell
     outline = np.concatenate([jaw, brows])
     low, high = outline[:, :2].min(axis=0), outline[:, :2].max(axis=0)
@@ -198,14 +207,15 @@ def _resized(image: UInt8[Array, "H W 3"], scale: float) -> UInt8[Array, "h w 3"
 
 
 def _edges(depth: Float[Array, "h w"], inside: Float[Array, "h w"]) -> tuple[Array, Array]:
-    """Pixels at the outline (jumps of depth outside the face, the picture's border), and at folds of the face."""
+    """Pixels at the outline (the picture's too, jumps of depth outside the face), and at folds of the face."""
     square = np.ones((3, 3), np.uint8)
     finite = np.where(np.isfinite(depth), depth, np.float32(1e3))
     jump = cv2.dilate(finite, square) - cv2.erode(finite, square) > _DEPTH_JUMP
     face = cv2.erode(np.ascontiguousarray(inside), square) > 0.5
-    outline = jump & ~face
+    empty = cv2.dilate((~np.isfinite(depth)).astype(np.uint8), square) > 0
+    outline = (jump & ~face) | empty
     outline[[0, -1]] = outline[:, [0, -1]] = True
-    return outline, jump & face
+    return outline, jump & face & ~empty
 
 
 def _distance(mask: Shaped[Array, "h w"]) -> Float[Array, "h w"]:
@@ -213,8 +223,25 @@ def _distance(mask: Shaped[Array, "h w"]) -> Float[Array, "h w"]:
     return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
 
 
-def _region(asset: ModelAsset, name: str) -> Float[Array, " V"]:
+def scalp_weight(asset: ModelAsset) -> Float[Array, " V"]:
+    """How far hair grows on each vertex, in [0, 1]: the scalp without its faint outskirts, and not on the ears."""
+    return shading.smoothstep(region_weight(asset, "scalp"), 0.25, 1.0) * (1 - region_weight(asset, "ears"))
+
+
+def region_weight(asset: ModelAsset, name: str) -> Float[Array, " V"]:
     """The named region's weights; zeros where the asset does not have it."""
     if name not in asset.region_names:
         return np.zeros(asset.vertex_count, np.float32)
     return asset.region_weights[asset.region_names.index(name)]
+
+
+def _material(asset: ModelAsset, name: str) -> int:
+    return asset.material_names.index(name) if name in asset.material_names else -1
+
+
+def _exposure(white: UInt8[Array, "n 3"]) -> float:
+    """The logarithmic gain that gives the whites of the eyes, alike in all people, the least usual brightness."""
+    if len(white) < _LEAST_WHITE:
+        return 0.0
+    brightness = np.percentile(shading.to_linear(white).mean(axis=1), 80)
+    return float(np.clip(np.log(_DIM_WHITE / max(brightness, 1e-3)), 0, _MAX_EXPOSURE))

@@ -9,7 +9,7 @@ import numpy as np
 
 from fitting import shading
 from fitting.camera import Camera
-from fitting.raster import Renderer, project, renderer
+from fitting.raster import Raster, project, renderer
 from hack_model.formats.surface import vertex_normals
 
 if TYPE_CHECKING:
@@ -40,20 +40,20 @@ def render_asset(
     background: tuple[int, int, int] | UInt8[Array, "H W 3"] = BACKGROUND,
     opacity: float = 1.0,
     supersampling: int = 2,
-    backend: Renderer | None = None,
+    raster: Raster | None = None,
 ) -> UInt8[Array, "H W 3"]:
     """A shaded picture, sRGB, of vertices placed before the camera (the template, as it lies, by default).
 
     Skin takes ``texture`` (sRGB, first row at v = 1), else the asset's colour map, else its material's colour; other
     parts their material's colour; everything is grey with ``clay``. ``light`` is nine harmonics
     (:func:`fitting.shading.studio_light` by default). ``background`` is a colour or a picture of the camera's size;
-    ``opacity`` in [0, 1] lets it show through. ``supersampling`` squared samples are averaged per pixel.
+    ``opacity`` in [0, 1] lets it show through. ``supersampling`` squared samples are averaged per pixel. ``raster`` is
+    what :func:`rasterize_asset` gave for the same arguments, for callers that use it themselves.
     """
     placed = np.asarray(asset.template if vertices is None else vertices, np.float32)
     surface = shading.Surface.of(asset)
     width, height = camera.width * supersampling, camera.height * supersampling
-    points = project(camera, placed) * np.array([supersampling, supersampling, 1], np.float32)
-    raster = (backend or renderer()).rasterize(points, surface.triangles, width, height)
+    raster = raster or rasterize_asset(asset, camera, placed, supersampling)
     pixels, face, weights = shading.covered(raster)
     normals = shading.interpolate(vertex_normals(placed, asset.triangles), surface.triangles, face, weights)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
@@ -70,6 +70,13 @@ def render_asset(
     image = cv2.resize(image.reshape(height, width, 4), (camera.width, camera.height), interpolation=cv2.INTER_AREA)
     behind = shading.to_linear(np.broadcast_to(np.asarray(background, np.uint8), (camera.height, camera.width, 3)))
     return shading.to_srgb(opacity * image[..., :3] + (1 - opacity * image[..., 3:]) * behind)
+
+
+def rasterize_asset(asset: ModelAsset, camera: Camera, vertices: Float[Array, "V 3"], supersampling: int = 1) -> Raster:
+    """What each of the camera's pixels, divided ``supersampling`` times, sees of :class:`fitting.shading.Surface`."""
+    points = project(camera, np.asarray(vertices, np.float32)) * np.array([supersampling, supersampling, 1], np.float32)
+    triangles = shading.Surface.of(asset).triangles
+    return renderer().rasterize(points, triangles, camera.width * supersampling, camera.height * supersampling)
 
 
 def render_portrait(

@@ -129,8 +129,10 @@ def studio_light() -> Float[Array, "9"]:
 
 def to_linear(srgb: Shaped[Array, "*n"]) -> Float[Array, "*n"]:
     """Linear values in [0, 1] of 8-bit sRGB (IEC 61966-2-1)."""
-    values = np.asarray(srgb, np.float32) / 255
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    srgb = np.asarray(srgb)
+    values = (np.arange(256, dtype=np.float32) if srgb.dtype == np.uint8 else srgb.astype(np.float32)) / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    return linear[srgb] if srgb.dtype == np.uint8 else linear  # a table: pictures have more pixels than values
 
 
 def to_srgb(linear: Float[Array, "*n"]) -> UInt8[Array, "*n"]:

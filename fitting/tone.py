@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 _SMOOTH = 0.008  # metres below which detail of the known values is averaged away
-_REACH = 0.10  # metres after which the known values give way to the level
-_USUAL_OFFSET = 0.45  # of a value from the level; those much farther off (strands of hair) do not spread
-_WELL_KNOWN = 0.3  # of the usual number of texels at a vertex makes its value count fully
+_REACH = 0.06  # metres after which the known values give way to the level
+_USUAL_OFFSET = 0.7  # of a value from the level; those much farther off (strands of hair) do not spread
 
 _MAX_SHADE = 0.7
 _LIGHT_RIDGE = 0.002  # keeps the light's shape tame in directions no visible skin faces
@@ -32,14 +31,13 @@ def tone_field(
 ) -> Float[Array, "V C"]:
     """``level`` + the smooth field x that minimises Σ w (level + x − value)² + λ Σ_edges (xᵢ − xⱼ)² + ε Σ x².
 
-    ``weights`` ≥ 0 tell how well each value is known (0: not at all); values far off the level count for less. The
-    result is the level far from all known values. λ and ε follow from lengths in metres, so the field does not depend
-    on the mesh's density.
+    ``weights`` in [0, 1] tell how well each value is known (0: not at all); values far off the level count for
+    less. The result is the level far from all known values. λ and ε follow from lengths in metres, so the field does
+    not depend on the mesh's density.
     """
     from scipy.sparse import coo_matrix, diags
     from scipy.sparse.linalg import splu
 
-    usual = np.median(weights[weights > 0]) if (weights > 0).any() else 1.0
     edges = _edges(triangles, len(template))
     length = np.linalg.norm(template[edges[:, 0]] - template[edges[:, 1]], axis=1)
     used = np.unique(edges)
@@ -50,9 +48,8 @@ def tone_field(
     matrix = coo_matrix((stiffness, (first, second)), shape=(len(used), len(used)))
     matrix = (matrix + matrix.T).tocsc()
     pull = (_SMOOTH / _REACH) ** 2
-    known = np.clip(weights[used] / (_WELL_KNOWN * usual), 0, 1)
     offset = (values - level)[used]
-    known *= np.exp(-np.square(offset / _USUAL_OFFSET).mean(axis=1))
+    known = weights[used] * np.exp(-np.square(offset / _USUAL_OFFSET).mean(axis=1))
     system = diags(np.asarray(matrix.sum(axis=0)).ravel() + known + pull) - matrix
     field = np.array(level, np.float64)
     factor = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fitting import photo_view, shading
+from fitting import hair, photo_view, shading
 from fitting.camera import Camera
-from fitting.complexion import skin_and_hair
+from fitting.complexion import hair_colour, skin_and_hair
 from fitting.photo_view import View
 from fitting.preview import portrait, render_asset
 from fitting.raster import renderer
@@ -314,13 +315,41 @@ def test_skin_is_told_from_shirt_wall_and_hair() -> None:
     columns = {name: slice(60 * i + 15, 60 * i + 45) for i, name in enumerate(colours)}
     face, scalp = np.zeros((60, 300), bool), np.zeros((60, 300), bool)
     face[:, columns["skin"]] = scalp[:, columns["hair"]] = True
-    skin, hair, sure = skin_and_hair(photo, face, scalp, 2.0)
-    assert (sure <= scalp).all()
-    assert sure[scalp].mean() > 0.9
+    skin, haired = skin_and_hair(photo, face, scalp, 2.0)
+    assert (haired <= scalp).all()
+    assert haired[scalp].mean() > 0.9
     for name, column in columns.items():
         assert skin[15:45, column].mean() == pytest.approx(float(name in ("skin", "shade")), abs=0.05), name
-        assert hair[15:45, column].mean() == pytest.approx(float(name == "hair"), abs=0.05), name
-    assert not any(each.any() for each in skin_and_hair(photo, face, face, 2.0)[1:])  # a bald head
+    np.testing.assert_allclose(hair_colour(photo, haired, SKIN), colours["hair"], atol=0.004)
+    assert not skin_and_hair(photo, face, face, 2.0)[1].any()  # a bald head
+
+
+def test_white_hair_is_hair_and_white() -> None:
+    """Bright and greyer than the face, as skin shows through it; a bald head in as bright a light keeps its hue."""
+    random = np.random.default_rng(0)
+
+    def scene(top: np.ndarray) -> np.ndarray:
+        photo = np.concatenate([np.tile(SKIN * 0.6, (60, 60, 1)), np.tile(top, (60, 60, 1))], axis=1)
+        return shading.to_srgb(photo * random.uniform(0.95, 1.05, (60, 120, 1)))
+
+    face, scalp = np.zeros((60, 120), bool), np.zeros((60, 120), bool)
+    face[:, 10:50], scalp[:, 70:110] = True, True
+    photo = scene(np.array([0.62, 0.52, 0.45]))
+    white = skin_and_hair(photo, face, scalp, 2.0)[1]
+    assert white.any()
+    colour = hair_colour(photo, white, SKIN * 0.6)
+    assert colour.mean() > 0.45
+    assert colour[0] / colour[2] < 1.2
+    assert not skin_and_hair(scene(SKIN), face, scalp, 2.0)[1].any()
+
+
+def test_gloss_does_not_make_black_hair_grey() -> None:
+    photo = shading.to_srgb(np.tile(np.array([0.02, 0.015, 0.012]), (40, 40, 1)))
+    photo[:, 24:] = 150
+    everywhere = np.ones((40, 40), bool)
+    assert hair_colour(photo, everywhere, SKIN).max() < 0.03
+    photo[:] = 150
+    assert hair_colour(photo, everywhere, SKIN * 0.1).mean() < 0.1 * SKIN.mean()
 
 
 def test_arguments_are_checked() -> None:
@@ -351,6 +380,134 @@ def test_the_face_is_between_jaw_and_brows() -> None:
     assert weight[template[:, 1] > 0.08].max() == 0
     assert weight[template[:, 1] < -0.1].max() == 0
     assert weight[template[:, 2] < -0.03].max() == 0
+
+
+@cache
+def default() -> ModelAsset:
+    return ModelAsset.load(default_model_path())
+
+
+def coloured(seen: Callable[[Texels, np.ndarray], None], size: int = 512) -> np.ndarray:
+    """The default model's colour map, changed in place, in linear values, by a function of its texels."""
+    asset = default()
+    pixels = shading.to_linear(asset.albedo[:: 1024 // size, :: 1024 // size])
+    texels = Texels.of(asset, size, renderer())
+    values = pixels.reshape(-1, 3)
+    seen(texels, values)
+    return shading.to_srgb(pixels)
+
+
+def at(texels: Texels, weight: np.ndarray, least: float = 0.5) -> np.ndarray:
+    """Places in the map of the texels where a weight of vertices is more than ``least``."""
+    return texels.index[texels.interpolate(weight[:, None])[:, 0] > least]
+
+
+def test_default_brows_do_not_show_where_the_photo_is_not_seen() -> None:
+    """Nor does the mirror image put second brows beside the person's."""
+    asset = default()
+    brows, side = photo_view.brow_weight(asset), asset.template[:, 0]
+
+    def without(texels: Texels, values: np.ndarray) -> None:
+        values[at(texels, brows, 0.0)] = np.median(values[texels.index], axis=0)
+
+    truth = coloured(without)
+    camera, placed, photo = photographed(asset, truth, yaw=1.0, size=(500, 500))
+    alone = dataclasses.replace(asset, mirror_vertices=np.zeros(0, np.int32))
+    found = shading.to_linear(project_texture(alone, placed, camera, photo, size=512)).reshape(-1, 3)
+    texels = Texels.of(asset, 512, renderer())
+    hidden = at(texels, brows * (side < -0.015))
+    painted = shading.to_linear(asset.albedo[::2, ::2]).reshape(-1, 3)[hidden]
+    assert len(hidden) > 100
+    assert np.std(np.log(painted.mean(axis=1))) > 0.3
+    assert np.std(np.log(found[hidden].mean(axis=1))) < 0.08
+
+
+def test_uneven_brows_are_not_doubled() -> None:
+    """A brow on one side only, seen from the front, does not appear on the other."""
+    asset = default()
+    brows, side = photo_view.brow_weight(asset), asset.template[:, 0]
+    points = (asset.template[asset.landmarks68_vertices] * asset.landmarks68_weights[..., None]).sum(axis=1)[17:27]
+    distance = np.linalg.norm(asset.template[:, None] - points, axis=2).min(axis=1)
+    bare = brows * (distance < 0.005)
+
+    def bar(texels: Texels, values: np.ndarray) -> None:
+        values[at(texels, brows, 0.0)] = np.median(values[texels.index], axis=0)
+        values[at(texels, bare * (side > 0.015))] *= 0.2
+
+    truth = coloured(bar)
+    camera, placed, photo = photographed(asset, truth, size=(500, 500))
+    found = shading.to_linear(project_texture(asset, placed, camera, photo, size=512)).mean(axis=2).reshape(-1)
+    texels = Texels.of(asset, 512, renderer())
+    one, other = (np.median(found[at(texels, bare * (where * side > 0.02), 0.9)]) for where in (1, -1))
+    assert one < 0.5 * other
+    assert found[at(texels, brows * (side < -0.02), 0.9)].min() > 0.6 * other
+
+
+def test_ears_and_jaw_stay_skin_beside_black_hair() -> None:
+    asset = default()
+    scalp = photo_view.region_weight(asset, "scalp")
+
+    def black(texels: Texels, values: np.ndarray) -> None:
+        values[at(texels, scalp)] = 0.01
+
+    camera, placed, photo = photographed(asset, coloured(black), size=(500, 500))
+    found = shading.to_linear(project_texture(asset, placed, camera, photo, size=512)).mean(axis=2).reshape(-1)
+    texels = Texels.of(asset, 512, renderer())
+    crown = at(texels, scalp, 0.95)
+    skin = np.median(found[at(texels, photo_view.face_weight(asset), 0.9)])
+    assert np.median(found[crown]) < 0.03
+    assert found[at(texels, photo_view.region_weight(asset, "ears"), 0.95)].min() > 0.5 * skin
+    low = photo_view.region_weight(asset, "neck") * (photo_view.scalp_weight(asset) == 0)
+    assert found[at(texels, low, 0.95)].min() > 0.6 * skin
+
+
+def test_a_shadow_on_the_neck_is_not_the_skin_s_colour() -> None:
+    asset = default()
+    neck = photo_view.region_weight(asset, "neck")
+    shadow = neck * (asset.template[:, 2] > np.median(asset.template[neck > 0.5, 2]))
+
+    def shaded(texels: Texels, values: np.ndarray) -> None:
+        values[at(texels, shadow)] *= 0.6
+
+    truth = coloured(shaded)
+    camera, placed, photo = photographed(asset, truth, size=(500, 500))
+    found = shading.to_linear(project_texture(asset, placed, camera, photo, size=512)).mean(axis=2).reshape(-1)
+    texels = Texels.of(asset, 512, renderer())
+    skin = np.median(found[at(texels, photo_view.face_weight(asset), 0.9)])
+    assert np.median(found[at(texels, shadow, 0.9)]) > 0.85 * skin
+
+
+def test_a_dim_photo_is_brightened_and_dark_skin_is_not() -> None:
+    """The whites of the eyes tell one from the other."""
+    asset = default()
+    camera, placed, photo = photographed(asset, asset.albedo, size=(500, 500))
+    dark = photographed(asset, shading.to_srgb(0.2 * shading.to_linear(asset.albedo)), size=(500, 500))[2]
+    dim = shading.to_srgb(0.15 * shading.to_linear(photo))
+    texels = Texels.of(asset, 256, renderer())
+    face = at(texels, photo_view.face_weight(asset), 0.9)
+
+    def brightness(shot: np.ndarray) -> float:
+        found = project_texture(asset, placed, camera, shot, size=256)
+        return float(np.median(shading.to_linear(found).mean(axis=2).reshape(-1)[face]))
+
+    usual = brightness(photo)
+    assert 0.2 * usual < brightness(dim) < 0.6 * usual
+    assert brightness(dark) == pytest.approx(0.2 * usual, rel=0.2)
+
+
+def test_hair_is_strands_of_its_colour_on_the_scalp_alone() -> None:
+    points = np.random.default_rng(1).normal(size=(4000, 3)).astype(np.float32)
+    points *= 0.09 / np.linalg.norm(points, axis=1, keepdims=True)
+    weight = np.clip(points[:, 1] / 0.02, 0, 1)
+    skin = np.full((4000, 3), -1.0, np.float32)
+    colour = np.log(np.array([0.03, 0.02, 0.01], np.float32))
+    painted_skin = hair.paint(skin, colour, weight, points)
+    np.testing.assert_array_equal(painted_skin, hair.paint(skin, colour, weight, points))
+    np.testing.assert_array_equal(painted_skin[weight == 0], skin[weight == 0])
+    full = painted_skin[weight == 1]
+    np.testing.assert_allclose(np.median(full, axis=0), colour, atol=0.3)
+    assert 0.05 < full.std(axis=0).min() < 0.3
+    assert hair.paint(skin[:0], colour, weight[:0], points[:0]).shape == (0, 3)
 
 
 def test_default_model() -> None:
