@@ -35,8 +35,11 @@ def build(output: str | Path, model: str | Path | None = None) -> Path:
     """Writes the extension as a zip that Blender 4.2 and newer installs; the same sources give the same bytes.
 
     ``model`` is the asset that "Add HACK head" uses, by default hack-open. Returns the path of the zip. Raises
-    :class:`HackError` when the model or the add-on's files are missing.
+    :class:`HackError` when the model or the add-on's files are missing, or ``output`` is not called ``.zip``.
     """
+    output = Path(output)
+    if output.suffix.lower() != ".zip":
+        raise HackError(f"{output}: Blender installs extensions from files called .zip; name it {output.stem}.zip")
     model = Path(model) if model is not None else default_model_path()
     ModelAsset.load(model)
     source = _addon_folder()
@@ -45,7 +48,6 @@ def build(output: str | Path, model: str | Path | None = None) -> Path:
     files = _tree(source)
     files["blender_manifest.toml"] = _with_wheels(manifest, sorted(wheels)).encode()
     files |= {f"wheels/{name}": content for name, content in wheels.items()}
-    output = Path(output)
     with atomic_file(output) as stream:
         stream.write(_zipped(files))
     return output

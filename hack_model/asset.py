@@ -30,7 +30,7 @@ _STORED: dict[str, tuple[type[np.generic], Any]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelAsset:
     """A parametric head and neck as arrays; see :data:`hack_model.schema.FIELDS` for each field's meaning.
 
@@ -87,6 +87,12 @@ class ModelAsset:
             object.__setattr__(self, field.name, _normalised(field, getattr(self, field.name)))
         _check_shapes(self)
         _check_meaning(self)
+
+    def __repr__(self) -> str:
+        sizes = (
+            f"{self.vertex_count} vertices, {len(self.shape_basis)} shapes, {len(self.expression_names)} expressions"
+        )
+        return f"ModelAsset({self.name} {self.version}: {sizes})"
 
     @classmethod
     def load(cls, path: str | Path) -> ModelAsset:

@@ -35,7 +35,7 @@ _MOTION = {
 _ROTATIONS = ("pose", "eye_pose", "global_rotation")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clip:
     """Identity, and per frame expression, pose, gaze, larynx and placement; units as in ``hack_model.parameters``.
 
@@ -76,6 +76,9 @@ class Clip:
         put(self, "fps", float(_checked("fps", self.fps, ())))
         if self.fps <= 0 or self.scale <= 0:
             raise ParameterError(f"fps and scale: wanted more than zero, got {self.fps} and {self.scale}")
+
+    def __repr__(self) -> str:
+        return f"Clip({self.model_name} {self.model_version}: {len(self)} frames at {self.fps:g} per second)"
 
     @classmethod
     def neutral(cls, model: ModelAsset | HACK, frames: int = 1, fps: float = 30.0) -> Clip:

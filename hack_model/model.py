@@ -76,6 +76,10 @@ class HACK:
         self.larynx = Larynx.of(asset, backend, None if vertices is None else self.vertex_indices)
         self.larynx_direction = constant(asset.larynx_direction)
 
+    def __repr__(self) -> str:
+        place = f"{self.backend.name} {self.backend.dtype_name} on {self.backend.device}"
+        return f"HACK({self.asset!r}, {place}, {self.vertex_count} vertices)"
+
     @classmethod
     def from_asset(
         cls,

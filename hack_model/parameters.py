@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,11 +75,25 @@ class Backend:
             return cls(name, xp, getattr(xp, dtype), place, check_finite)
         raise ParameterError(f"backend {name!r} is not supported; use 'numpy' or 'torch'")
 
+    @property
+    def dtype_name(self) -> str:
+        """``"float32"`` or ``"float64"``."""
+        return "float32" if self.dtype == self.xp.float32 else "float64"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What can be pickled: a module cannot, it is imported again by name."""
+        return {name: value for name, value in self.__dict__.items() if name != "xp"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, xp=importlib.import_module(f"array_api_compat.{state['name']}"))
+
     def constant(self, array: np.ndarray) -> Any:
-        """An array of the model in this library; float arrays in its dtype, without a copy where numpy allows it."""
+        """An array of the model in this library, read-only in numpy; floats in its dtype, copied only where needed."""
         kind = self.dtype if array.dtype.kind == "f" else self.xp.int64
         if self.name == "numpy":
-            return np.asarray(array, kind, order="C")
+            constant = np.asarray(array, kind, order="C")
+            constant.flags.writeable = False
+            return constant
         return self.xp.tensor(array, dtype=kind, device=self.device)
 
     def parameter(self, name: str, value: Any, dims: tuple[int, ...], *, padded: bool = False) -> Any:

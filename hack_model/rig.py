@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Array = Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Output:
     """What a model gives for its parameters; ``*batch`` is the batch shape all parameters broadcast to.
 
@@ -35,7 +35,7 @@ class Output:
     joint_transforms: Float[Array, "*batch 11 4 4"] | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rig:
     """A model with fixed identity: made by :meth:`hack_model.HACK.rig`, called once per frame or batch of frames.
 
@@ -82,12 +82,16 @@ class Rig:
             joints = turned[..., 0] + transforms[..., 1:, :3, 3]
         vertices, joints = self._placed(vertices, joints, checked.get("global_rotation"), checked.get("translation"))
         xp = self.model.backend.xp
+        points = _points_first(xp, vertices)
         return Output(
-            vertices=xp.broadcast_to(_points_first(xp, vertices), (*batch, vertices.shape[-1], 3)),
+            vertices=points if points.shape[:-2] == batch else xp.broadcast_to(points, (*batch, *points.shape[-2:])),
             joints=xp.broadcast_to(joints, (*batch, *joints.shape[-2:])),
             rest=xp.matrix_transpose(rest),
             joint_transforms=transforms,
         )
+
+    def __repr__(self) -> str:
+        return f"Rig of {self.model!r}"
 
     @property
     def asset(self) -> ModelAsset:

@@ -189,6 +189,11 @@ def test_addon_writes_a_zip(tmp_path: Path) -> None:
         assert "blender_manifest.toml" in archive.namelist()
 
 
+def test_an_extension_is_called_zip(tmp_path: Path) -> None:
+    failed(run("addon", "-o", tmp_path / "hack.txt"), r"hack\.txt: .*name it hack\.zip")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_build_reports_a_source_that_is_not_there(tmp_path: Path) -> None:
     failed(run("build", "--source", "makehuman", "--from", tmp_path, "-o", tmp_path / "model.npz"), str(tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from hack_model import HACK, ModelAsset, ParameterError
+from hack_model import HACK, Clip, ModelAsset, ParameterError
 from hack_model.names import CERVICAL_JOINTS
 from hack_model.parameters import PARAMETERS
 from tests.support.synthetic import LARYNX_METRES_PER_V, random_parameters, synthetic_asset
@@ -397,3 +399,37 @@ def test_a_joint_turns_what_lies_above_it_and_leaves_what_lies_below(
     front = asset.template[:, 2].argmax()
     lowered = model(pose=pose).vertices[front, 1] - asset.template[front, 1]
     assert lowered < -0.005, "positive flexion brings the face down"
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_models_can_be_copied_and_sent_to_other_processes(asset: ModelAsset, backend: str) -> None:
+    model = HACK.from_asset(asset, backend=backend, dtype="float64")
+    parameters = all_parameters(asset)
+    wanted = np.asarray(model(**parameters).vertices)
+    for twin in (
+        pickle.loads(pickle.dumps(model)),
+        copy.deepcopy(model),
+        pickle.loads(pickle.dumps(model.rig())).model,
+    ):
+        np.testing.assert_array_equal(twin(**parameters).vertices, wanted)
+        assert type(twin().vertices) is type(model().vertices)
+
+
+def test_results_may_be_written_to_and_constants_may_not(asset: ModelAsset, model: HACK) -> None:
+    result = model()
+    result.vertices[:] = 0
+    np.testing.assert_array_equal(model().vertices, asset.template)
+    for array in (result.rest, result.joints, model.template, model.weights, model.joint_frames):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
+
+
+def test_values_are_shown_in_a_line_and_compared_by_identity(asset: ModelAsset, model: HACK) -> None:
+    assert repr(asset) == "ModelAsset(synthetic 0: 485 vertices, 6 shapes, 56 expressions)"
+    assert repr(model) == f"HACK({asset!r}, numpy float32 on cpu, 485 vertices)"
+    assert repr(model.rig()) == f"Rig of {model!r}"
+    assert repr(Clip.neutral(asset, 2)) == "Clip(synthetic 0: 2 frames at 30 per second)"
+    for value in (asset, model.rig(), model(), Clip.neutral(asset)):
+        assert value == value
+        assert value != copy.copy(value)
+        assert hash(value) == hash(value)
