@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +43,8 @@ class Checkpoints:
         return read_arrays(file, FormatError)
 
     def clear(self) -> None:
-        """Removes this run's files, and the folder when nothing else is in it."""
-        for file in self.folder.glob(f"{self.key}-*"):
+        """Removes the results of this run and of earlier ones, and the folder when nothing else is in it."""
+        for file in self.folder.glob("*-*.np[yz]"):
             file.unlink()
         if not any(self.folder.iterdir()):
-            shutil.rmtree(self.folder)
+            self.folder.rmdir()

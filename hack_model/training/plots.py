@@ -34,7 +34,8 @@ def _space(report: Mapping[str, Any], name: str, file: Path) -> Path:
             axis.legend(frameon=False)
         seen = word == "generalisation" and not report["held_out"]
         axis.set(title=f"{name}: {word}" + " (training data)" * seen, xlabel="components", ylabel="RMSE, mm")
-        axis.set_ylim(bottom=0)
+        top = max(max(line.get_ydata()) for line in axis.lines)
+        axis.set_ylim(0, 1.08 * max(top, 1e-3))
     return _save(figure, file)
 
 

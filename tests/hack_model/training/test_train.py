@@ -65,6 +65,7 @@ def test_other_options_take_up_nothing(tmp_path: Path) -> None:
         progress=lambda stage, *_: stages.append(stage),
     )  # fmt: skip
     assert "neutral heads" in stages
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.npz", "set"]
 
 
 def test_without_posed_meshes_the_neck_stays_the_templates(tmp_path: Path) -> None:
