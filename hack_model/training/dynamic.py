@@ -188,50 +188,25 @@ def _with_regressor(
 
 
 def _with_weights(asset: ModelAsset, template: ModelAsset, meshes: PosedMeshes, noise: float, count: Any) -> ModelAsset:
-    """Weights that are best when the correctives answer them.
-
-    To first order in the angles a wrong weight looks like a corrective, so either alone would move by tiny steps: the
-    correctives are eliminated from each vertex' normal equations (variable projection, Golub and Pereyra 1973), their
-    smoothness left aside. Residuals are taken back to rest as in :func:`_with_correctives`.
-    """
+    """Weights given joints and correctives; vertices that move with an eye keep the template's."""
     free = np.flatnonzero(~template.weights[:, _BONES:].any(axis=1))
-    features = len(FEATURES)
     normal = np.zeros((len(free), _BONES, _BONES))
-    crossed = np.zeros((features, len(free) * 3 * _BONES))
-    activity = np.zeros((features, features))
-    model = HACK.from_asset(asset)
-    weights = np.asarray(model.weights, np.float32)[:, free]
-    for numbers, vertices, output in meshes.predictions(model):
+    for numbers, vertices, output in meshes.predictions(HACK.from_asset(asset)):
         count(numbers)
-        transforms = np.asarray(output.joint_transforms, np.float32)[..., :3, :]
+        transforms = np.asarray(output.joint_transforms, np.float32)[:, :_BONES, :3]
         rest = np.broadcast_to(output.rest.swapaxes(1, 2), vertices.shape)[..., free]
-        posed = transforms[:, :_BONES, :, :3] @ rest[:, None] + transforms[:, :_BONES, :, 3:]
         # Relative to the target, weights that sum to 1 need no right side, and nothing cancels in single precision.
-        back = np.matmul(_blended(transforms, weights), (posed - vertices[:, None, :, free]).transpose(0, 3, 2, 1))
-        active = _features(model, meshes, numbers)
-        activity += active.T @ active
-        crossed += active.T @ back.reshape(len(numbers), -1)
-        rows = np.ascontiguousarray(back.swapaxes(0, 1)).reshape(len(free), -1, _BONES)
+        posed = transforms[..., :3] @ rest[:, None] + transforms[..., 3:] - vertices[:, None, :, free]
+        rows = np.ascontiguousarray(posed.transpose(3, 0, 2, 1)).reshape(len(free), -1, _BONES)
         normal += np.matmul(rows.swapaxes(1, 2), rows)
-    right = np.zeros((len(free), _BONES))
-    crossed = np.ascontiguousarray(crossed.reshape(features, len(free), -1).swapaxes(0, 1))
-    locality, basis = _locality(asset, noise)[free], asset.pose_basis[:, free].swapaxes(0, 1).astype(np.float64)
-    for start in range(0, len(free), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        solved = np.linalg.solve(_with_diagonal(activity, locality[block]), crossed[block])
-        solved = solved.reshape(-1, features * 3, _BONES)
-        both = crossed[block].reshape(solved.shape)
-        normal[block] -= np.matmul(both.swapaxes(1, 2), solved)
-        pulled = (locality[block, :, None] * basis[block]).reshape(len(solved), -1)
-        right[block] += np.einsum("vpj,vp->vj", solved, pulled)
     prior = (noise / _WEIGHT_SD) ** 2
     normal += np.eye(_BONES) * prior
-    right += prior * template.weights[free, :_BONES]
+    right = prior * template.weights[free, :_BONES].astype(np.float64)
     laplacian = edge_laplacian(template.faces, template.template)[free][:, free] * (noise / _WEIGHT_SLOPE_SD) ** 2
     # The edges to vertices that are not free are left out: an eyeball's weights do not pull on the lid's.
-    solved = asset.weights.astype(np.float64)
-    solved[free, :_BONES] = solve_weights(normal, right, _closed(laplacian), solved[free, :_BONES])
-    return replace(asset, weights=solved)
+    weights = asset.weights.astype(np.float64)
+    weights[free, :_BONES] = solve_weights(normal, right, _closed(laplacian), weights[free, :_BONES])
+    return replace(asset, weights=weights)
 
 
 def _blended(transforms: Float[Array, "b 11 3 N"], weights: Float[Array, "11 V"]) -> Float[Array, "b V 3 3"]:

@@ -18,9 +18,13 @@ def draw(report: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 def _space(report: Mapping[str, Any], name: str, file: Path) -> Path:
+    from matplotlib.ticker import MaxNLocator
+
     figures = report[name]
-    panels = [key for key in ("generalisation_mm", "specificity_mm") if key in figures]
+    panels = [key for key in ("generalisation_mm", "specificity_mm") if len(figures.get(key, {})) > 1]
     figure, axes = _figure(1 + len(panels))
+    for axis in axes:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     compactness = [100 * share for share in figures["compactness"]]
     axes[0].plot(range(1, len(compactness) + 1), compactness, color=_BLUE)
     axes[0].set(title=f"{name}: compactness", xlabel="components", ylabel="% of the model's variance", ylim=(0, 102))
