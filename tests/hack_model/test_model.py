@@ -163,7 +163,7 @@ def test_gradients_equal_finite_differences(asset: ModelAsset, tensors: HACK, na
         output = few(**{**values, name: value})
         return output.vertices, output.joints
 
-    assert torch.autograd.gradcheck(evaluate, values[name].requires_grad_(), atol=1e-6, fast_mode=True)
+    assert torch.autograd.gradcheck(evaluate, values[name].requires_grad_(), atol=1e-9, fast_mode=True)
 
 
 def test_gradient_of_the_larynx_is_not_zero(tensors: HACK) -> None:
