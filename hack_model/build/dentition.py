@@ -1,13 +1,12 @@
 """A parametric dentition: two arches of fourteen teeth each, with gums and a palate, and the tongue between them.
 
-Crown sizes are averages of adults (``data/dentition/crowns.csv``). The arch has the form of the beta function that
-Braun, Hnat, Fender & Legan (1998) fitted to dental casts, as long as its teeth are wide. Overjet and overbite are the
-2–3 mm of a normal bite; with the lips closed the upper incisors end 2 mm below the line where the lips meet.
+Crown sizes are averages of adults (``data/dentition/crowns.csv``). The arch has nearly the form of the beta function
+that Braun, Hnat, Fender & Legan (1998) fitted to dental casts, as long as its teeth are wide. Overjet and overbite are
+the 2–3 mm of a normal bite; with the lips closed the upper incisors end 2 mm below the line where the lips meet.
 """
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -20,6 +19,7 @@ from hack_model.build.parts import Part
 from hack_model.build.refine import catmull_clark
 from hack_model.errors import AssetError
 from hack_model.resources import data_folder
+from hack_model.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,10 +39,18 @@ _ANCHORS = 10
 _GUM_ROWS = 10
 _FOLLOW_WALL = 0.8
 """Share of the lips' and the mouth wall's own movement, beyond that of MakeHuman's teeth, which an arch follows."""
-_LIP_CLEARANCE = 1.0 * MILLIMETRE
-_OVERJET = 3.6 * MILLIMETRE
-_HALF_WIDTH = {"upper": 30.5 * MILLIMETRE, "lower": 29.0 * MILLIMETRE}
+_LIP_CLEARANCE = -0.5 * MILLIMETRE
+"""From the mouth's front wall back to the foremost part of the upper crowns; they stand before it where it recedes."""
+_OVERJET = 3.0 * MILLIMETRE
+_HALF_WIDTH = {"upper": 26.5 * MILLIMETRE, "lower": 25.0 * MILLIMETRE}
 """From the midline to the middle of the last molar's distal side."""
+_SQUARENESS = 0.65
+"""Exponent of the arch: 0.8 is the beta function of Braun et al., 0.5 an ellipse; this puts the canines' cusps 35 mm
+and the first molars' mesiobuccal cusps 53 mm apart."""
+_TAPER = 0.07
+"""Front teeth are wider by this share at their labial and narrower at their lingual side."""
+_TURN = {0: 0.4, 1: 0.9}
+"""Share of the arch's direction which the central and the lateral incisors take; they face rather forwards."""
 _EDGE = {
     "upper": {"incisor": (-2.0, -1.5), "canine": (-2.0,), "premolar": (-1.3, -1.1), "molar": (-0.9, -0.9)},
     "lower": {"incisor": (0.3, 0.3), "canine": (0.4,), "premolar": (-0.7, -0.9), "molar": (-1.1, -1.1)},
@@ -64,7 +72,8 @@ class Crown:
 class Form:
     """Outline of a kind of crown at ``heights`` (0 the cervix, 1 the edge), as shares of its diameters.
 
-    ``width`` mesiodistal; ``labial`` and ``lingual`` distances from the arch; ``power`` of the superellipse around.
+    ``width`` mesiodistal; ``labial`` and ``lingual`` distances from the arch; ``power`` of the superellipse around;
+    ``lean`` how far the crown leans towards the lips, as a tangent.
     """
 
     heights: tuple[float, ...]
@@ -72,24 +81,25 @@ class Form:
     labial: tuple[float, ...]
     lingual: tuple[float, ...]
     power: float
+    lean: float = 0.0
 
 
 _HEIGHTS = (-0.15, 0.0, 0.25, 0.55, 0.82, 0.97)
 FORMS = {
     "incisor": Form(
-        _HEIGHTS, (0.64, 0.76, 0.92, 1.04, 1.06, 1.02),
-        (0.36, 0.42, 0.45, 0.42, 0.34, 0.26), (-0.4, -0.46, -0.48, -0.22, -0.02, 0.07), 3.4,
+        _HEIGHTS, (0.68, 0.8, 0.95, 1.05, 1.08, 1.05),
+        (0.36, 0.42, 0.45, 0.42, 0.34, 0.26), (-0.4, -0.46, -0.48, -0.22, -0.02, 0.07), 7.0, 0.3,
     ),
     "canine": Form(
-        _HEIGHTS, (0.62, 0.7, 0.85, 0.99, 0.86, 0.45),
-        (0.36, 0.44, 0.48, 0.46, 0.36, 0.2), (-0.4, -0.46, -0.5, -0.3, -0.12, 0.0), 2.2,
+        _HEIGHTS, (0.68, 0.8, 0.95, 1.07, 1.02, 0.52),
+        (0.36, 0.44, 0.48, 0.46, 0.36, 0.2), (-0.4, -0.46, -0.5, -0.3, -0.12, 0.0), 3.0, 0.15,
     ),
     "premolar": Form(
-        _HEIGHTS, (0.64, 0.72, 0.88, 0.99, 0.95, 0.82),
-        (0.38, 0.42, 0.48, 0.48, 0.42, 0.33), (-0.38, -0.42, -0.48, -0.48, -0.42, -0.33), 2.5,
+        _HEIGHTS, (0.66, 0.76, 0.92, 1.03, 1.0, 0.84),
+        (0.38, 0.42, 0.48, 0.48, 0.42, 0.33), (-0.38, -0.42, -0.48, -0.48, -0.42, -0.33), 3.0,
     ),
     "molar": Form(
-        _HEIGHTS, (0.74, 0.8, 0.9, 0.99, 0.97, 0.88),
+        _HEIGHTS, (0.76, 0.83, 0.93, 1.02, 1.0, 0.9),
         (0.4, 0.43, 0.49, 0.48, 0.43, 0.36), (-0.4, -0.43, -0.49, -0.48, -0.43, -0.36), 3.2,
     ),
 }  # fmt: skip
@@ -108,8 +118,7 @@ class Arch:
     @staticmethod
     def _trace(half_width: float, depth: float) -> tuple[np.ndarray, np.ndarray]:
         x = half_width * np.sin(np.linspace(0, np.pi / 2, 400))
-        share = np.clip(x / (2 * half_width), 0, 0.5)
-        z = depth * 2**1.6 * ((0.5 + share) * (0.5 - share)) ** 0.8 - depth
+        z = depth * np.clip(1 - (x / half_width) ** 2, 0, 1) ** _SQUARENESS - depth
         points = np.stack([x, z], axis=1)
         steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
         return np.concatenate([[0.0], np.cumsum(steps)]), points
@@ -171,34 +180,36 @@ def build(head: Head) -> list[Part]:
     front = wall - _LIP_CLEARANCE
     for name in ("upper", "lower"):
         first = crowns[name][0]
-        labial = max(FORMS["incisor"].labial) * first.buccolingual
-        place = front - labial - (_OVERJET if name == "lower" else 0.0)
+        place = front - _reach(first) - (_OVERJET if name == "lower" else 0.0)
         length = sum(crown.mesiodistal for crown in crowns[name])
         jaw = Jaw(name, crowns[name], Arch(_HALF_WIDTH[name], length), place, lips)
         parts.append(_part(head, jaw))
     return [*parts, build_tongue(head)]
 
 
+def _reach(crown: Crown) -> float:
+    """How far a crown comes before the arch."""
+    form = FORMS[crown.kind]
+    return float(max(np.array(form.labial) * crown.buccolingual + _lean(crown, np.array(form.heights))))
+
+
+def _lean(crown: Crown, height: np.ndarray) -> np.ndarray:
+    """Shift towards the lips of a crown's part at ``height`` (0 the cervix, 1 the edge)."""
+    return FORMS[crown.kind].lean * (height - 0.6) * crown.length
+
+
 def read_crowns() -> dict[str, tuple[Crown, ...]]:
     """Average crowns of the upper and the lower jaw from the midline backwards."""
     path = data_folder() / "dentition" / "crowns.csv"
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-        rows = list(csv.DictReader(lines))
-        found = {
-            arch: tuple(
-                Crown(
-                    row["kind"],
-                    *(float(row[key]) * MILLIMETRE for key in ("crown_length", "mesiodistal", "buccolingual")),
-                )
-                for row in rows
-                if row["arch"] == arch
-            )
-            for arch in ("upper", "lower")
-        }
-    except (OSError, KeyError, ValueError) as fault:
-        raise AssetError(f"{path}: the table of crowns cannot be read ({fault}); install hack-model again") from fault
-    return found
+    sizes = ("crown_length", "mesiodistal", "buccolingual")
+    found: dict[str, list[Crown]] = {"upper": [], "lower": []}
+    for place, row in read_table(path, AssetError, "arch", "kind", *sizes):
+        try:
+            crown = Crown(row["kind"], *(float(row[size]) * MILLIMETRE for size in sizes))
+            found[row["arch"]].append(crown)
+        except (KeyError, ValueError) as fault:
+            raise AssetError(f"{place}: wanted the arch, upper or lower, and sizes in millimetres ({fault})") from fault
+    return {arch: tuple(crowns) for arch, crowns in found.items()}
 
 
 def mouth_place(head: Head) -> tuple[float, float]:
@@ -276,20 +287,22 @@ def _tooth(jaw: Jaw, index: int) -> tuple[np.ndarray, np.ndarray]:
     turn = np.arange(ROUND) / ROUND * 2 * np.pi
     across = _superellipse(np.cos(turn), form.power)
     deep = _superellipse(np.sin(turn), form.power)
+    taper = 1 + (_TAPER if crown.kind in ("incisor", "canine") else 0.0) * deep  # front teeth narrow inwards
     rings = []
     for height, width, labial, lingual in zip(form.heights, form.width, form.labial, form.lingual, strict=True):
         centre, half = (labial + lingual) / 2, (labial - lingual) / 2
         rings.append(
-            np.stack([across * width * crown.mesiodistal / 2, (centre + half * deep) * crown.buccolingual,
+            np.stack([taper * across * width * crown.mesiodistal / 2, (centre + half * deep) * crown.buccolingual,
                       np.full(ROUND, height * crown.length)], axis=1)
         )  # fmt: skip
     rings[-1] = _edge_ring(rings[-1], crown, turn)
     local = np.concatenate([*rings, *_cap(rings[-1], crown, turn)])
-    lean = 0.12 if crown.kind in ("incisor", "canine") else 0.0
-    out = local[:, 1] + lean * (local[:, 2] - 0.6 * crown.length)
+    out = local[:, 1] + _lean(crown, local[:, 2] / crown.length)
     base, normal = jaw.arch.at(np.array([middle]))
-    tangent = np.array([normal[0, 1], -normal[0, 0]])
-    flat = base[0] + local[:, :1] * tangent + out[:, None] * normal[0]
+    turned = _TURN.get(index, 1.0) * np.arctan2(normal[0, 0], normal[0, 1])
+    outwards = np.array([np.sin(turned), np.cos(turned)])
+    tangent = np.array([outwards[1], -outwards[0]])
+    flat = base[0] + local[:, :1] * tangent + out[:, None] * outwards
     y = edge + jaw.up * (crown.length - local[:, 2])
     vertices = np.stack([flat[:, 0], y, flat[:, 1] + jaw.front], axis=1)
     return vertices, _tube(len(rings) + 1, ROUND, fan=True)
@@ -354,8 +367,9 @@ def _gum(jaw: Jaw) -> tuple[np.ndarray, np.ndarray]:
     between = np.abs(2 * share - 1) ** 1.8
     neck = np.array([jaw.edge(i) + jaw.up * jaw.crowns[i].length for i in tooth])
     size = np.array([jaw.crowns[i].buccolingual for i in tooth])
-    papilla = np.array([0.30 * jaw.crowns[i].length for i in tooth])
-    neck, size, papilla = (_smoothed(value) for value in (neck, size, papilla))
+    papilla = np.array([0.38 * jaw.crowns[i].length for i in tooth])
+    lean = np.array([float(_lean(jaw.crowns[i], np.array(0.0))) for i in tooth])
+    neck, size, papilla, lean = (_smoothed(value) for value in (neck, size, papilla, lean))
     front = np.array([FORMS[jaw.crowns[i].kind].labial[1] for i in tooth]) * size * (1 - 0.34 * between)
     back = np.array([FORMS[jaw.crowns[i].kind].lingual[1] for i in tooth]) * size * (1 - 0.30 * between)
     margin = neck - jaw.up * papilla * between
@@ -374,7 +388,7 @@ def _gum(jaw: Jaw) -> tuple[np.ndarray, np.ndarray]:
         (neck + up * 1.8 * mm, back - 0.8 * mm),
         (neck + up * 5.0 * mm, back - 1.6 * mm),
     ]
-    sheet = [jaw.place(length, y, out) for y, out in rows]
+    sheet = [jaw.place(length, y, out + lean) for y, out in rows]
     sheet += _palate(sheet[-1], jaw) if jaw.name == "upper" else []
     sheet = np.stack(sheet)
     sheet[:, 0, 0] = 0.0

@@ -7,7 +7,6 @@ right as exact mirror images.
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +18,7 @@ from hack_model.build.symmetry import mirror_of_parts
 from hack_model.errors import AssetError
 from hack_model.names import HACK_EXPRESSIONS
 from hack_model.resources import data_folder
+from hack_model.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 NAMES = (*HACK_EXPRESSIONS, "tongueOut")
 JAW_UNITS = ("jawForward", "jawLeft", "jawOpen", "jawRight")
-_SPLIT = {"browInnerUp_L": 0.012, "cheekPuff_L": 0.014}
+_SPLIT = {"browInnerUp_L": 0.012, "cheekPuff_L": 0.014, "mouthSmile_L": 0.012, "noseSneer_L": 0.006}
 """Half the width in metres of the border between a left and a right half."""
 _INVISIBLE = 1.5e-5
 """Shorter displacements, in metres, are left out; the file is smaller for it."""
@@ -48,12 +48,11 @@ def read_recipes() -> dict[str, list[tuple[str, float, str]]]:
     """Source, weight and side of every expression's components. Raises :class:`AssetError` for a damaged table."""
     path = data_folder() / "hack_open" / "expressions.csv"
     recipes: dict[str, list[tuple[str, float, str]]] = {}
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-        for row in csv.DictReader(lines):
+    for place, row in read_table(path, AssetError, "expression", "source", "weight", "side"):
+        try:
             recipes.setdefault(row["expression"], []).append((row["source"], float(row["weight"]), row["side"]))
-    except (OSError, KeyError, ValueError) as fault:
-        raise AssetError(f"{path}: the table of expressions cannot be read ({fault})") from fault
+        except ValueError as fault:
+            raise AssetError(f"{place}: the weight is not a number ({fault})") from fault
     return recipes
 
 

@@ -32,7 +32,7 @@ _SEAT = 0.0013
 """Ring 0 reaches this far below the surface of the eyeball at rest, so that no gap shows."""
 _CLEARANCE = 0.0007
 """The skin of a lid stays this far before the eyeball."""
-_OVERLAP = 0.0003
+_OVERLAP = 0.0008
 LOWER_SHARE = 0.16
 """Part of the opening that the lower lid closes in a blink."""
 

@@ -28,11 +28,11 @@ _REACH = 0.006
 _WINDOW = 0.003
 """From one column to the next the line of the lips moves less than this, metres."""
 _MIXED = 0.0008
-_CORNER = 0.0025
+_CORNER = 0.0010
 """The corner of the mouth lies this far beyond the last column whose lips can be told apart."""
 _WALL = 0.0028
 """The wall of the mouth below the lower lip moves back by this much."""
-_CORNER_PRESS = 0.0003
+_CORNER_PRESS = 0.0006
 _CONTACT = 0.0002
 """Closed lips press into each other by this much."""
 _CLEARANCE = 0.0005
@@ -47,7 +47,7 @@ def lower_lip(head: Head) -> Bool[Array, " N"]:
     """Base vertices that go with the lower jaw: jawOpen moves them further than the corners of the mouth."""
     moved = np.linalg.norm(head.target("faceunits/jawOpen"), axis=1)
     moved = 0.5 * (moved + moved[head.source.base.mirror])
-    return moved > 0.31 * moved.max()
+    return moved > 0.385 * moved.max()
 
 
 def close_lips(head: Head) -> Head:

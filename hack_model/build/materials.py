@@ -154,7 +154,7 @@ def lip_density(head: Head, place: Float[Array, "n 3"]) -> Float[Array, " n"]:
     """
     line = find_lip_line(head)
     _, wall = mouth_place(head)
-    share = np.clip(np.abs(place[:, 0]) / (line.corner + 0.0012), 0, 1)
+    share = np.clip(np.abs(place[:, 0]) / (line.corner + 0.0016), 0, 1)
     peaks = np.abs(place[:, 0]) - 0.0062
     bow = 0.0007 * np.exp(-((place[:, 0] / 0.0030) ** 2)) - 0.0004 * np.exp(-((peaks / 0.003) ** 2))
     upper = 0.0012 + 0.0068 * (1 - share**1.7) ** 0.9 - bow
@@ -165,7 +165,7 @@ def lip_density(head: Head, place: Float[Array, "n 3"]) -> Float[Array, " n"]:
     density = np.clip(0.5 + inside / (2 * soft), 0, 1)
     density = density * density * (3 - 2 * density)
     front = np.clip((place[:, 2] - (wall - 0.024)) / 0.004, 0, 1)
-    return density * front * (share < 1)
+    return density * front * np.clip((1 - share) / 0.08, 0, 1)
 
 
 def _nostrils(head: Head) -> np.ndarray:
