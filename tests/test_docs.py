@@ -54,3 +54,12 @@ def test_examples_of_the_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     names = typed_in("docs/fit.md", tmp_path, monkeypatch)
     assert np.isfinite(names["fit"].vertices).all()
     assert names["fit"].report["action_units"]["AU12"]["left"] > 0.3
+
+
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("data/**/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8"))
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
