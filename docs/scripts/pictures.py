@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,15 @@ def main() -> None:
         "hero": (lambda: hero(asset), 3, 400),
         "identities": (sheets.identities, 5, 200),
         "expressions": (lambda: [tile for tile in sheets.expressions() if tile.azimuth == 0], 9, 150),
-        "neck": (lambda: [tile for tile in sheets.joints() if tile.label.startswith("all ")], 6, 220),
+        "neck": (
+            lambda: [
+                replace(tile, label=tile.label.removeprefix("all "), frame="limits")
+                for tile in sheets.joints()
+                if tile.label.startswith("all ")
+            ],
+            6,
+            220,
+        ),
         "larynx": (sheets.larynx, 9, 150),
     }
     for name in arguments.only.split(","):
