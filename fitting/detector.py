@@ -7,8 +7,6 @@ import importlib.metadata
 import os
 import sys
 import weakref
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fitting.points import OUTER_EYE_CORNERS
+from fitting.terminal import native_stderr_silenced
 from hack_model.arrayfile import atomic_file
 from hack_model.errors import FormatError, HackError, MissingDependencyError
 
@@ -114,7 +113,7 @@ class FaceDetector:
 
     def load(self) -> None:
         """Loads now what the first detection would otherwise wait for."""
-        with _quiet_stderr():
+        with native_stderr_silenced():
             for max_faces in (self._max_faces, 1):
                 self._landmarker(max_faces)
 
@@ -157,7 +156,7 @@ class FaceDetector:
         if shrink < 1:
             size = (max(round(width * shrink), 1), max(round(height * shrink), 1))
             crop = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
-        with _quiet_stderr():
+        with native_stderr_silenced():
             image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(crop))
             result = self._landmarker(max_faces).detect(image)
         return [
@@ -291,18 +290,3 @@ def _download(target: Path, *, allowed: bool) -> None:
         raise HackError(f"{MODEL_URL}: SHA-256 is {digest}, wanted {MODEL_SHA256}; nothing was kept; {advice}")
     with atomic_file(target) as stream:
         stream.write(content)
-
-
-@contextmanager
-def _quiet_stderr() -> Generator[None]:
-    """Silences what MediaPipe's C++ writes to file descriptor 2, past Python; exceptions still arrive."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(sink)
-        os.close(kept)

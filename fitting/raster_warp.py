@@ -9,23 +9,18 @@ result does not depend on the order of threads; a second pass computes the winne
 
 from __future__ import annotations
 
-import os
-import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fitting.raster import NEAR, Raster, check_arguments
+from fitting.terminal import native_stderr_silenced
 from hack_model.errors import MissingDependencyError
 
 try:
     import warp as wp
 except ImportError as error:
     raise MissingDependencyError("the default renderer needs warp-lang: pip install 'hack-model[fit]'") from error
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
 
 _EMPTY = 0xFFFFFFFFFFFFFFFF
 
@@ -168,27 +163,12 @@ def _resolve(
     depth[row, column] = wp.cast(wp.uint32(packed >> wp.uint64(32)), wp.float32)
 
 
-@contextmanager
-def _native_stderr_closed() -> Generator[None]:
-    """Sends file descriptor 2 nowhere for a moment; failures of ``wp.init`` still raise."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)
-
-
 class WarpRenderer:
     """:class:`fitting.raster.Renderer` on the device of the points: numpy and torch's CPU, or a CUDA tensor's GPU."""
 
     def __init__(self) -> None:
         wp.config.log_level = wp.LOG_ERROR  # its greeting and compile notes would mix with the command's output
-        with _native_stderr_closed():  # its native part writes there when a machine has no CUDA driver
+        with native_stderr_silenced():  # its native part writes there when a machine has no CUDA driver
             wp.init()
 
     def rasterize(self, points: Any, triangles: Any, width: int, height: int) -> Raster:
