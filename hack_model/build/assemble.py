@@ -84,7 +84,7 @@ class Control:
         """
         whole = sp.csr_matrix(sp.vstack([part.embedding for part in parts]))
         whole.eliminate_zeros()
-        count, base_count = _shape(whole)
+        count, base_count = shape_of(whole)
         many = whole.getnnz(axis=1) > _MOST_COLUMNS
         simple = sp.csr_matrix(sp.diags((~many).astype(float)) @ whole)
         simple.eliminate_zeros()
@@ -99,15 +99,23 @@ class Control:
         columns[carried.row, place], weights[carried.row, place] = carried.col, carried.data
         return cls(sp.csr_matrix(sp.vstack([pick, whole[handles]])), columns, weights)
 
+    def matrix(self) -> sp.csr_matrix:
+        """``columns`` and ``weights`` as one sparse matrix (V, C)."""
+        count, width = self.columns.shape
+        used = self.weights.ravel() != 0
+        places = np.repeat(np.arange(count), width)[used], self.columns.ravel()[used]
+        return sp.csr_matrix((self.weights.ravel()[used], places), (count, shape_of(self.rows)[0]))
+
     def on_base(self, values: Float[Array, "*batch C 3"]) -> Float[Array, "*batch N 3"]:
         """Values of the control vertices that are base vertices, at their places there; not a number elsewhere."""
         single = np.flatnonzero(self.rows.getnnz(axis=1) == 1)
-        result = np.full((*values.shape[:-2], _shape(self.rows)[1], 3), np.nan, np.float32)
+        result = np.full((*values.shape[:-2], shape_of(self.rows)[1], 3), np.nan, np.float32)
         result[..., self.rows[single].nonzero()[1], :] = values[..., single, :]
         return result
 
 
-def _shape(matrix: sp.csr_matrix) -> tuple[int, int]:
+def shape_of(matrix: sp.csr_matrix) -> tuple[int, int]:
+    """Numbers of rows and columns of a sparse matrix, whose attribute ``shape`` may be None by its type."""
     rows, columns = matrix.get_shape()
     return rows, columns
 
@@ -119,7 +127,7 @@ def _handles(
 
     The rows of one part that move affinely have rank 4, so a few of them carry the rest exactly.
     """
-    count, _ = _shape(whole)
+    count, _ = shape_of(whole)
     handles: list[int] = []
     entries: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     part = np.repeat(np.arange(len(sizes)), sizes)
