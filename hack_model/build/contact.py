@@ -17,13 +17,19 @@ from scipy.spatial import KDTree
 
 from hack_model.build.assemble import shape_of, vertex_normals
 from hack_model.build.dentition import mouth_place
+from hack_model.build.eyes import SIDES
+from hack_model.build.following import affine_rows, spread_anchors
+from hack_model.build.lids import find_lids
 from hack_model.build.lips import find_lip_line, lower_lip
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Float, Int
 
     from hack_model.build.assemble import Control
     from hack_model.build.head import Head
+    from hack_model.build.parts import Part
 
     Array = np.ndarray
 
@@ -34,8 +40,10 @@ _FACING = -0.3
 _ABOUT = (0.002, 0.008, 0.012)
 """Lips are looked for this far beyond the corners, above and below their line, and behind the wall of the mouth."""
 _REACH = 0.004
-"""A correction of the lips fades over about this distance, metres."""
-_FIRMNESS = 300.0
+"""A correction of lips or lids fades over about this distance, metres."""
+_SEATED = 3
+"""Rings of the lids that lie on the eyeball: both edges of the margin and the next."""
+_FIRMNESS = 1000.0
 """Weight of a pair that stays together against a smooth correction."""
 
 
@@ -81,34 +89,71 @@ def lip_pairs(head: Head) -> Pairs:
 
 
 @dataclass(frozen=True)
-class LipClosure:
-    """Keeps the lips closed in displacements of the control vertices.
+class Seat:
+    """Keeps something in its place in displacements of the control vertices.
 
-    ``correction`` (C, n) is the smoothest change of heights, fading within millimetres, that undoes how far the points
-    of each pair in contact part; ``pairs`` (n, C) measures that.
+    ``measure`` (n, 3C) says how far a displacement takes it out of place, in metres; ``correction`` (3C, n) is the
+    smoothest displacement that brings it back, fading within millimetres.
     """
 
-    pairs: sp.csr_matrix
+    measure: sp.csr_matrix
     correction: sp.csr_matrix
 
-    @classmethod
-    def of(cls, head: Head, control: Control) -> LipClosure:
-        """The closure of the template's lips."""
-        pairs = lip_pairs(head).rows(control.matrix())
-        _, size = shape_of(pairs)
-        smooth = screened_laplacian(head.base[head.skin_control], head.control_faces, _REACH)
-        smooth = sp.block_diag([smooth, sp.identity(size - len(head.skin_control))])
-        system = sp.csc_matrix(smooth + _FIRMNESS * pairs.T @ pairs)
-        correction = scipy.sparse.linalg.splu(system).solve(_FIRMNESS * pairs.T.toarray())
-        correction[np.abs(correction) < 1e-5] = 0
-        return cls(pairs, sp.csr_matrix(correction))
-
     def __call__(self, displacement: Float[Array, "*batch C 3"]) -> Float[Array, "*batch C 3"]:
-        """The displacement with both lips at one height where they touch on the template; linear, x and z unchanged."""
-        heights = displacement[..., 1].reshape(-1, displacement.shape[-2]).T
-        result = displacement.copy()
-        result[..., 1] = (heights - self.correction @ (self.pairs @ heights)).T.reshape(displacement.shape[:-1])
-        return result
+        """The displacement that keeps it in place; linear."""
+        flat = displacement.reshape(-1, displacement.shape[-2] * 3).T
+        return (flat - self.correction @ (self.measure @ flat)).T.reshape(displacement.shape)
+
+
+def lip_closure(head: Head, control: Control) -> Seat:
+    """Keeps both lips at one height where they touch on the template."""
+    pairs = lip_pairs(head).rows(control.matrix())
+    upright = np.tile([0.0, 1.0, 0.0], (len(head.skin_control), 1))
+    return _seat(head, _by_axis(pairs, np.tile([0.0, 1.0, 0.0], (len(pairs.indptr) - 1, 1))), upright)
+
+
+def lid_seat(head: Head, control: Control, parts: Sequence[Part], side: str) -> Seat:
+    """Keeps the margins of one eye's lids as high over the eyeball as on the template, inner edges a little below."""
+    lids = find_lids(head, side)
+    skin = head.base[head.skin_control]
+    ring = np.unique(lids.rings[:_SEATED])
+    radial = skin - lids.ball.centre
+    radial /= np.linalg.norm(radial, axis=1, keepdims=True)
+    place = np.searchsorted(head.skin_control, ring)
+    names = [part.name for part in parts]
+    number = names.index(f"eye_{side}")
+    start = sum(len(part.vertices) for part in parts[:number])
+    eye = parts[number].vertices
+    anchors = spread_anchors(eye, np.arange(len(eye)), 12)
+    ball = affine_rows(head.base[ring], eye, anchors) @ control.matrix()[start : start + len(eye)]
+    own = sp.csr_matrix((np.ones(len(ring)), (np.arange(len(ring)), place)), shape_of(ball))
+    measure = _by_axis(sp.csr_matrix(own - ball), radial[place])
+    return _seat(head, measure, radial)
+
+
+def rest_contact(head: Head, control: Control, parts: Sequence[Part]) -> list[Seat]:
+    """Everything that keeps its contact at rest in every identity; apply one after the other."""
+    return [lip_closure(head, control), *(lid_seat(head, control, parts, side) for side in SIDES)]
+
+
+def _by_axis(rows: sp.csr_matrix, directions: Float[Array, "n 3"]) -> sp.csr_matrix:
+    """Rows (n, C) on each axis, weighted by the rows' directions: (n, 3C), the axes of a vertex side by side."""
+    blocks = [sp.kron(sp.diags(directions[:, axis]) @ rows, np.eye(3)[axis]) for axis in range(3)]
+    return sp.csr_matrix(sum(blocks[1:], blocks[0]))
+
+
+def _seat(head: Head, measure: sp.csr_matrix, directions: Float[Array, "n 3"]) -> Seat:
+    """The seat that moves each vertex of the skin's control mesh along its direction (unit) only."""
+    count, size = len(head.skin_control), shape_of(measure)[1]
+    along = sp.csr_matrix(
+        (directions.ravel(), (np.arange(3 * count), np.repeat(np.arange(count), 3))), (size, count)
+    )  # fmt: skip
+    effect = sp.csr_matrix(measure @ along)
+    smooth = screened_laplacian(head.base[head.skin_control], head.control_faces, _REACH)
+    system = sp.csc_matrix(smooth + _FIRMNESS * effect.T @ effect)
+    correction = scipy.sparse.linalg.splu(system).solve(_FIRMNESS * effect.T.toarray())
+    correction[np.abs(correction) < 1e-5] = 0
+    return Seat(measure, sp.csr_matrix(along @ sp.csr_matrix(correction)))
 
 
 def screened_laplacian(vertices: Float[Array, "n 3"], faces: Int[Array, "F 4"], reach: float) -> sp.csr_matrix:
