@@ -13,6 +13,7 @@ import numpy as np
 
 from hack_model.build import lids as lids_module
 from hack_model.build.lashes import follow_lids
+from hack_model.build.lip_contact import LipContact
 from hack_model.build.lips import LipGuard
 from hack_model.build.symmetry import mirror_of_parts
 from hack_model.errors import AssetError
@@ -32,11 +33,20 @@ if TYPE_CHECKING:
 
 NAMES = (*HACK_EXPRESSIONS, "tongueOut")
 JAW_UNITS = ("jawForward", "jawLeft", "jawOpen", "jawRight")
-_SPLIT = {"browInnerUp_L": 0.012, "cheekPuff_L": 0.014, "mouthSmile_L": 0.012, "noseSneer_L": 0.006}
-"""Half the width in metres of the border between a left and a right half."""
+_SPLIT = {"browInnerUp_L": 0.012, "browOuterUp_L": 0.012, "noseSneer_L": 0.006}
+"""Half the width in metres of the border between a left and a right half, where it is not that of the mouth."""
+_MOUTH_SPLIT = 0.014
+"""The same for the mouth."""
 _INVISIBLE = 1.5e-5
 """Shorter displacements, in metres, are left out; the file is smaller for it."""
 _MIRRORED = {"jawRight": "jawLeft", "mouthRight": "mouthLeft"}
+_CLOSED = {
+    "cheekPuff_L": 0.5, "jawForward": 0.75, "jawLeft": 0.75, "mouthClose": 0.5, "mouthDimple_L": 0.5,
+    "mouthFrown_L": 0.5, "mouthLeft": 0.5, "mouthPress_L": 0.5, "mouthPucker": 0.5,
+    "mouthRollLower": 0.3, "mouthRollUpper": 0.7,
+    "mouthShrugLower": 0.4, "mouthSmile_L": 0.5, "mouthStretch_L": 0.5,
+}  # fmt: skip
+"""Expressions that leave the mouth closed, and the lower lip's share in what brings the lips back into contact."""
 
 
 def build(head: Head, parts: Sequence[Part]) -> tuple[tuple[str, ...], Float[Array, "E V 3"]]:
@@ -76,6 +86,7 @@ class _Builder:
         self.fields = {side: lids_module.ring_field(head, self.lids[side]) for side in ("left", "right")}
         self.recipes = read_recipes()
         self.guard = LipGuard(head, [self.part("teeth_upper"), self.part("teeth_lower")])
+        self.contact = LipContact(head)
         self.skin_mirror = head.skin_mirror
         self.mirror = mirror_of_parts(parts)
 
@@ -106,12 +117,41 @@ class _Builder:
             for side in ("left", "right"):
                 skin = lids_module.keep_outside(self.head.skin.vertices, skin, self.lids[side].ball, self.fields[side])
         others = [self.follow(part, name, base, skin) for part in self.parts[1:]]
-        if name.startswith(("mouth", "jaw", "cheekPuff", "noseSneer")) and name != "mouthClose":
-            arches = [others[self.index[part] - 1] for part in ("teeth_upper", "teeth_lower")]
-            skin = self.guard.guard(skin, arches)
-            if not name.endswith("_L") and name not in ("jawLeft", "mouthLeft"):
-                skin = 0.5 * (skin + skin[self.skin_mirror] * [-1, 1, 1])
+        if name == "mouthClose":  # closes the lips of the opened jaw
+            jaw, moves = self.make("jawOpen")
+            skin = self.settle_lips(name, jaw + skin, self.arches(moves)) - jaw
+        elif name.startswith(("mouth", "jaw", "cheekPuff", "noseSneer")):
+            skin = self.settle_lips(name, skin, self.arches(others))
         return skin, others
+
+    def arches(self, others: list[np.ndarray]) -> list[np.ndarray]:
+        """The teeth's displacements among those of the parts after the skin."""
+        return [others[self.index[part] - 1] for part in ("teeth_upper", "teeth_lower")]
+
+    def settle_lips(self, name: str, skin: np.ndarray, arches: list[np.ndarray]) -> np.ndarray:
+        """The skin's displacement with the lips before the teeth, and closed where the expression leaves them so.
+
+        Halves are settled together with their mirror image and share what that took, so that their sum is settled too.
+        """
+        both = name.endswith("_L")
+        flipped = skin[self.skin_mirror] * [-1, 1, 1]
+        whole = skin + flipped if both else skin
+        if not both and name not in ("jawLeft", "mouthLeft"):
+            whole = 0.5 * (skin + flipped)
+        settled = whole
+        for _ in range(2):
+            if name in _CLOSED:
+                settled = self.contact.keep(settled, lower_share=_CLOSED[name])
+            settled = self.guard.guard(settled, arches)
+        if name in _CLOSED:
+            settled = self.contact.keep(settled, lower_share=_CLOSED[name])
+        if both:
+            change = settled - whole
+            change = 0.5 * (change + change[self.skin_mirror] * [-1, 1, 1])
+            return skin + left_half(self.head.skin.vertices[:, 0], _MOUTH_SPLIT)[:, None] * change
+        if name not in ("jawLeft", "mouthLeft"):
+            settled = 0.5 * (settled + settled[self.skin_mirror] * [-1, 1, 1])
+        return settled
 
     def base_displacement(self, name: str) -> np.ndarray:
         """The recipe's sum on the base mesh."""
@@ -121,7 +161,7 @@ class _Builder:
         for source, weight, side in self.recipes[name]:
             unit = self.head.target(source).astype(np.float64)
             if side == "left":
-                unit = unit * left_half(self.head.base[:, 0], _SPLIT[name])[:, None]
+                unit = unit * left_half(self.head.base[:, 0], _SPLIT.get(name, _MOUTH_SPLIT))[:, None]
             total += weight * unit
         if name == "eyeBlink_L":
             total = lids_module.blink(self.head, self.lids["left"], total)

@@ -35,6 +35,8 @@ _CLEARANCE = 0.0007
 _OVERLAP = 0.0008
 LOWER_SHARE = 0.16
 """Part of the opening that the lower lid closes in a blink."""
+_LOOK_DOWN, _LOOK_DOWN_LOWER = 0.5, 0.22
+"""Parts of the opening by which the upper and the lower lid go down with the eye."""
 
 
 @dataclass(frozen=True)
@@ -193,14 +195,14 @@ def blink(head: Head, lids: Lids, unit: Float[Array, "N 3"], lower_share: float 
 
 
 def look_down(head: Head, lids: Lids, unit: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
-    """The lids in a downward gaze, from the blink's target: the upper half closed, the lower drawn down a little."""
-    result = 0.5 * blink(head, lids, unit, 0.0)
+    """The lids in a downward gaze, from the blink's target: both follow the eye, the lower one less."""
+    result = _LOOK_DOWN * blink(head, lids, unit, 0.0)
     upper = lids.upper(head.base)
     _, opening = _seam(head.base, lids, upper, 0.0)
     for column in np.flatnonzero(~upper):
         for ring in range(len(lids.rings)):
             fall = np.exp(-(max(ring - 1, 0) ** 2) / 10)
-            result[lids.rings[ring, column]] = [0.0, -0.14 * opening[column] * fall, 0.0]
+            result[lids.rings[ring, column]] = [0.0, -_LOOK_DOWN_LOWER * opening[column] * fall, 0.0]
     return result
 
 

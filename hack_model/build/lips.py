@@ -33,6 +33,8 @@ _CORNER = 0.0010
 _WALL = 0.0028
 """The wall of the mouth below the lower lip moves back by this much."""
 _CORNER_PRESS = 0.0006
+_CORNER_DEPTH, _CORNER_WIDTH = 0.0016, 0.009
+"""The corners of the mouth are set back by this much, with the skin within about this distance."""
 _CONTACT = 0.0002
 """Closed lips press into each other by this much."""
 _CLEARANCE = 0.0005
@@ -52,6 +54,7 @@ def lower_lip(head: Head) -> Bool[Array, " N"]:
 
 def close_lips(head: Head) -> Head:
     """The head with its lips touching; MakeHuman's leave a slit of half a millimetre to one."""
+    head = _set_corners_back(head)
     for _ in range(5):
         head = _close_step(head)
     return _thicken(_close_corners(head))
@@ -67,6 +70,24 @@ def _thicken(head: Head) -> Head:
     side = np.clip((0.030 - np.abs(head.base[:, 0])) / 0.010, 0, 1)
     base = head.base.copy()
     base[:, 2] -= np.where(inner, _WALL * below * front * side, 0.0)
+    skin = dataclasses.replace(head.skin, vertices=head.skin.embedding @ base)
+    return dataclasses.replace(head, base=base, skin=skin)
+
+
+def _set_corners_back(head: Head) -> Head:
+    """The head with the corners of its mouth 11 mm behind the middle of the lips, as scanned faces have them."""
+    lips = find_lip_line(head)
+    skin = head.skin.vertices
+    height = float(lips.middle(np.array([lips.corner]))[0])
+    outer = ~head.inner["mouth_interior"]
+    near = outer & (np.hypot(np.abs(skin[:, 0]) - lips.corner, skin[:, 1] - height) < 0.002)
+    corner = np.array([lips.corner, height, np.median(skin[near, 2])])
+    place = np.column_stack([np.abs(head.base[:, 0]), head.base[:, 1:]])
+    used = np.zeros(len(place), bool)
+    used[head.skin_control] = True
+    distance = np.linalg.norm(place - corner, axis=1) / _CORNER_WIDTH
+    base = head.base.copy()
+    base[:, 2] -= np.where(used, _CORNER_DEPTH * np.exp(-(distance**2)), 0.0)
     skin = dataclasses.replace(head.skin, vertices=head.skin.embedding @ base)
     return dataclasses.replace(head, base=base, skin=skin)
 
