@@ -57,6 +57,23 @@ def read_obj(path: str | Path) -> ObjMesh:
     return ObjMesh(vertices, both[..., 0].astype(np.int32), uv, both[..., 1].astype(np.int32))
 
 
+def read_obj_vertices(path: str | Path) -> Float[Array, "V 3"]:
+    """The vertices of an OBJ file alone, for files that repeat a known mesh in another shape.
+
+    Raises :class:`FormatError` naming the file.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = [line.split()[1:4] for line in lines if line.startswith("v ")]
+        vertices = np.array(rows, np.float64).reshape(-1, 3)
+    except (OSError, ValueError) as fault:
+        raise FormatError(f"{path}: cannot be read ({fault})") from fault
+    if not np.isfinite(vertices).all():
+        raise FormatError(f"{path}: holds values that are not finite")
+    return vertices
+
+
 def _corners(items: list[str]) -> list[list[int]]:
     """Zero-based vertex and texture indices of a face's four corners; raises ValueError for what is no such face."""
     corners = [[int(index) - 1 for index in item.split("/")[:2]] for item in items]

@@ -92,6 +92,16 @@ def mesh_digest(faces: Int[Array, "F 4"], part_names: Sequence[str], part_vertic
     return hashlib.sha256(seen.tobytes()).hexdigest()[:16]
 
 
+def belongs_to(
+    path: Path, faces: Int[Array, "F 4"], part_names: Sequence[str], part_vertices: Int[Array, "P 2"]
+) -> bool:
+    """Whether there is a table whose line ``# Mesh: DIGEST`` names this mesh."""
+    if not path.is_file():
+        return False
+    found = re.search(r"^# Mesh: ([0-9a-f]{16})", read_text(path), re.MULTILINE)
+    return found is not None and found[1] == mesh_digest(faces, part_names, part_vertices)
+
+
 def _check_mesh(path: Path, geometry: Geometry) -> None:
     """Refuses a table whose line ``# Mesh: DIGEST`` names another mesh than the one being built."""
     found = re.search(r"^# Mesh: ([0-9a-f]{16})", read_text(path), re.MULTILINE)
