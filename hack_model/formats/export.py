@@ -31,11 +31,12 @@ def export_clip(
     frame: int | None = None,
     placement: bool = True,
 ) -> list[Path]:
-    """Writes a clip of the model's expressions as ``.glb``, ``.obj`` or ``.ply``; returns the files written.
+    """Writes a clip of the model's expressions in the format of the path's suffix; returns the files written.
 
-    ``frame`` picks one frame (negative counts from the end); without it a GLB holds them all, a mesh the first.
-    ``placement`` False leaves out global rotation, translation and scale. Raises :class:`FormatError` for another
-    suffix, a frame the clip does not have, or a texture where the format carries none.
+    The formats are GLB, USD (``.usda``, ``.usdc``, ``.usdz``), OBJ and PLY. ``frame`` picks one frame (negative counts
+    from the end); without it GLB and USD hold them all, a mesh the first. ``placement`` False leaves out global
+    rotation, translation and scale. Raises :class:`FormatError` for another suffix, a frame the clip does not have, or
+    a texture where the format carries none.
     """
     path = Path(path)
     writer = _WRITERS.get(path.suffix.lower())
@@ -51,6 +52,12 @@ def _write_glb(clip: Clip, path: Path, model: HACK, texture: str | Path | None, 
     from hack_model.formats.glb import write_glb
 
     return [write_glb(path, model.rig(clip.shape, clip.scale), clip, texture=texture, placement=placement)]
+
+
+def _write_usd(clip: Clip, path: Path, model: HACK, texture: str | Path | None, placement: bool) -> list[Path]:
+    from hack_model.formats.usd import write_usd
+
+    return write_usd(path, model.rig(clip.shape, clip.scale), clip, texture=texture, placement=placement)
 
 
 def _write_obj(clip: Clip, path: Path, model: HACK, texture: str | Path | None, placement: bool) -> list[Path]:
@@ -69,6 +76,9 @@ def _write_ply(clip: Clip, path: Path, model: HACK, texture: str | Path | None, 
 
 _WRITERS: dict[str, Callable[[Clip, Path, HACK, str | Path | None, bool], list[Path]]] = {
     ".glb": _write_glb,
+    ".usda": _write_usd,
+    ".usdc": _write_usd,
+    ".usdz": _write_usd,
     ".obj": _write_obj,
     ".ply": _write_ply,
 }

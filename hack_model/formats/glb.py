@@ -14,7 +14,6 @@ its range; a clip's frames carry their weights), that the larynx' slide is one v
 from __future__ import annotations
 
 import importlib.metadata
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +24,9 @@ from hack_model.arrayfile import atomic_file
 from hack_model.clip import Clip
 from hack_model.formats.gltf_buffer import GltfBuffer
 from hack_model.formats.morphs import morph_targets
-from hack_model.formats.surface import MaterialMesh, material_meshes, turned_normals, vertex_normals
+from hack_model.formats.skin import rest_transforms, skeleton_motion, skin_influences
+from hack_model.formats.surface import MaterialMesh, material_meshes, turned_normals, vertex_normals, without_noise
 from hack_model.formats.texture import encoded_image
-from hack_model.kinematics import rotation_matrix
 from hack_model.names import SKELETON, SKELETON_PARENTS
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ _SMALLEST_OFFSET = 1e-7
 """Metres below which a target does not move a vertex: sixty such targets together stay below a hundredth of 1 mm."""
 _SMALLEST_NORMAL = 2e-3
 """Change of a normal that is not stored; it turns the surface by an eighth of a degree."""
-_INFLUENCES = 4
 
 
 def write_glb(
@@ -72,21 +70,12 @@ def write_glb(
     return path
 
 
-@dataclass(frozen=True)
-class _Motion:
-    """Local translation, rotation (x, y, z, w) and scale of the skeleton's nodes per frame."""
-
-    translation: Float[Array, "F 11 3"]
-    rotation: Float[Array, "F 11 4"]
-    scale: Float[Array, "F 11 3"]
-
-
 class _Writer:
     def __init__(self, rig: Rig, clip: Clip, placement: bool) -> None:
         self.rig, self.clip, self.asset = rig, clip, rig.model.asset
         self.buffer = GltfBuffer()
-        self.rest = _rest_transforms(rig)
-        self.motion = _motion(rig, clip, self.rest, placement)
+        self.rest = rest_transforms(rig)
+        self.motion = skeleton_motion(rig, clip, self.rest, placement)
         self.targets = morph_targets(rig, clip)
 
     def document(self, texture: str | Path | UInt8[Array, "H W 3"] | None, morph_normals: bool) -> gltf.GLTF2:
@@ -112,9 +101,9 @@ class _Writer:
         rest = np.asarray(self.rig().rest, np.float32)
         normals = vertex_normals(rest, triangles)
         joints, weights = skin_influences(self.asset.weights)
-        moved = [_without_noise(target.offsets, _SMALLEST_OFFSET) for target in self.targets]
+        moved = [without_noise(target.offsets, _SMALLEST_OFFSET) for target in self.targets]
         turned = (
-            [_without_noise(turned_normals(rest, normals, each, triangles), _SMALLEST_NORMAL) for each in moved]
+            [without_noise(turned_normals(rest, normals, each, triangles), _SMALLEST_NORMAL) for each in moved]
             if morph_normals
             else []
         )
@@ -209,66 +198,6 @@ class _Writer:
         weights = np.stack([target.weights for target in self.targets], axis=1)
         channel(0, gltf.WEIGHTS, np.ascontiguousarray(weights.ravel(), np.float32))
         return animation
-
-
-def skin_influences(weights: Float[Array, "V J"]) -> tuple[Int[Array, "V 4"], Float[Array, "V 4"]]:
-    """The four strongest joints of each vertex and their weights, which sum to one in float32; unused ones are 0, 0."""
-    joints = np.argsort(-weights, axis=1, kind="stable")[:, :_INFLUENCES]
-    strongest = np.take_along_axis(weights, joints, axis=1).astype(np.float64)
-    strongest = (strongest / strongest.sum(axis=1, keepdims=True)).astype(np.float32)
-    return np.where(strongest > 0, joints, 0), strongest
-
-
-def quaternions(rotations: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 4"]:
-    """Unit quaternions (x, y, z, w) of rotation matrices, by the largest of the four components (Shepperd 1978)."""
-    m = np.asarray(rotations, np.float64)
-    trace = np.trace(m, axis1=-2, axis2=-1)
-    squared = np.concatenate([1 + 2 * np.diagonal(m, axis1=-2, axis2=-1) - trace[..., None], 1 + trace[..., None]], -1)
-    antisymmetric = (m - m.swapaxes(-1, -2))[..., [2, 0, 1], [1, 2, 0]]
-    products = np.zeros((*m.shape[:-2], 4, 4))
-    products[..., :3, :3] = m + m.swapaxes(-1, -2)
-    products[..., 3, :3] = products[..., :3, 3] = antisymmetric
-    products[..., range(4), range(4)] = squared
-    largest = squared.argmax(axis=-1)[..., None, None]
-    row = np.take_along_axis(products, largest, axis=-2)[..., 0, :]
-    return row / np.linalg.norm(row, axis=-1, keepdims=True)
-
-
-def _rest_transforms(rig: Rig) -> Float[Array, "11 4 4"]:
-    """Rest frame of each skeleton joint in model space; the base stands in the origin."""
-    rest = np.tile(np.eye(4), (len(SKELETON), 1, 1))
-    rest[1:, :3, :3] = rig.model.asset.joint_frames
-    rest[1:, :3, 3] = np.asarray(rig.joints)
-    return rest
-
-
-def _motion(rig: Rig, clip: Clip, rest: Float[Array, "11 4 4"], placement: bool) -> _Motion:
-    parameters = {name: np.asarray(value, np.float64) for name, value in clip.motion().items()}
-    frames = len(clip)
-    to_parent = np.array([
-        matrix if parent < 0 else np.linalg.solve(rest[parent], matrix)
-        for matrix, parent in zip(rest, SKELETON_PARENTS, strict=True)
-    ])  # fmt: skip
-    turns = np.tile(np.eye(3), (frames, len(SKELETON), 1, 1))
-    turns[:, 1:] = rotation_matrix(np.concatenate([parameters["pose"], parameters["eye_pose"]], axis=1))
-    translation = np.tile(to_parent[:, :3, 3], (frames, 1, 1))
-    scale = np.ones((frames, len(SKELETON), 3))
-    if placement:
-        turns[:, 0] = rotation_matrix(parameters["global_rotation"])
-        translation[:, 0] = parameters["translation"]
-        scale[:, 0] = 1 if rig.scale is None else np.asarray(rig.scale)
-    return _Motion(translation, _continuous(quaternions(to_parent[:, :3, :3] @ turns)), scale)
-
-
-def _continuous(rotation: Float[Array, "F J 4"]) -> Float[Array, "F J 4"]:
-    """The same rotations with signs such that neighbouring frames blend the short way round."""
-    flips = np.where((rotation[1:] * rotation[:-1]).sum(axis=-1) < 0, -1.0, 1.0)
-    return np.concatenate([rotation[:1], rotation[1:] * np.cumprod(flips, axis=0)[..., None]])
-
-
-def _without_noise(values: Float[Array, "V 3"], smallest: float) -> Float[Array, "V 3"]:
-    squared = np.einsum("vc,vc->v", values, values)
-    return np.where(squared[:, None] < smallest**2, 0, values).astype(np.float32)
 
 
 def _material(asset: ModelAsset, index: int, *, textured: bool) -> gltf.Material:

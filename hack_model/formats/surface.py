@@ -69,6 +69,12 @@ def turned_normals(
     return np.where(changed[:, None], vertex_normals(rest + offsets, around) - normals, 0)
 
 
+def without_noise(values: Float[Array, "V 3"], smallest: float) -> Float[Array, "V 3"]:
+    """The vectors in float32, those shorter than ``smallest`` as zeros."""
+    squared = np.einsum("vc,vc->v", values, values)
+    return np.where(squared[:, None] < smallest**2, 0, values).astype(np.float32)
+
+
 def _touching(triangles: Int[Array, "N 3"], chosen: Bool[Array, " V"]) -> Bool[Array, " N"]:
     """Which triangles have a chosen corner. (Three columns are quicker than a reduction along rows of three.)"""
     return chosen[triangles[:, 0]] | chosen[triangles[:, 1]] | chosen[triangles[:, 2]]

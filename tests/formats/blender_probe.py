@@ -1,4 +1,4 @@
-"""Run with bpy: imports a GLB and saves what Blender evaluates: python blender_probe.py GLB OUT.npz FPS FRAME..."""
+"""Run with bpy: imports a GLB or USD and saves what it evaluates: python blender_probe.py FILE OUT.npz FPS FRAME..."""
 
 from __future__ import annotations
 
@@ -23,15 +23,19 @@ def main(source: str, output: str, fps: int, frames: list[int]) -> None:
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
     scene.render.fps = fps
-    bpy.ops.import_scene.gltf(filepath=source)
+    if source.endswith(".glb"):
+        bpy.ops.import_scene.gltf(filepath=source)
+    else:
+        bpy.ops.wm.usd_import(filepath=source)
     meshes = [obj for obj in scene.objects if obj.type == "MESH" and obj.find_armature()]
     (head,) = meshes
     positions = []
     for frame in frames or [0]:
         scene.frame_set(frame)
         positions.append(evaluated(head))
-    index = np.empty(len(head.data.vertices), np.float32)
-    head.data.attributes["_HACK_VERTEX"].data.foreach_get("value", index)
+    index = np.arange(len(head.data.vertices), dtype=np.float32)
+    if source.endswith(".glb"):
+        head.data.attributes["_HACK_VERTEX"].data.foreach_get("value", index)
     np.savez(
         output,
         vertices=np.stack(positions),
@@ -40,6 +44,13 @@ def main(source: str, output: str, fps: int, frames: list[int]) -> None:
         bones=[bone.name for bone in head.find_armature().data.bones],
         materials=[slot.material.name for slot in head.material_slots],
         images=[image.name for image in bpy.data.images if image.size[0]],
+        textured=[
+            slot.material.name
+            for slot in head.material_slots
+            if any(node.type == "TEX_IMAGE" for node in slot.material.node_tree.nodes)
+        ],
+        face_material=[polygon.material_index for polygon in head.data.polygons],
+        uv=[loop.uv[:] for loop in head.data.uv_layers.active.data],
         polygons=len(head.data.polygons),
         frame_end=max((int(action.frame_range[1]) for action in bpy.data.actions), default=0),
     )

@@ -67,7 +67,7 @@ def _node_tools() -> tuple[list[str], list[str]]:
 
 @pytest.fixture
 def blender(tmp_path: Path) -> Blender:
-    """What Blender makes of a GLB file, frame by frame; see blender_probe.py."""
+    """What Blender makes of a GLB or USD file, frame by frame; see blender_probe.py."""
 
     def run(path: Path, *frames: int, fps: int = 24) -> dict[str, np.ndarray]:
         output = tmp_path / "probe.npz"

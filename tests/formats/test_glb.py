@@ -16,9 +16,10 @@ from scipy.spatial.transform import Rotation
 from hack_model import HACK, FormatError
 from hack_model.clip import Clip
 from hack_model.formats.arkit import arkit_table
-from hack_model.formats.glb import quaternions, skin_influences, write_glb
+from hack_model.formats.glb import write_glb
 from hack_model.formats.gltf_buffer import GltfBuffer
 from hack_model.formats.morphs import LARYNX_STEP
+from hack_model.formats.skin import quaternions, skin_influences
 from hack_model.names import SKELETON, SKELETON_PARENTS
 from tests.formats.conftest import Blender, Validate
 from tests.formats.gltf_reader import GltfFile
