@@ -123,7 +123,7 @@ class LandmarkModel:
         factors = shares[landmark, :, joint]  # (P, 3)
         corners = vertices[landmark]
         layout = Layout(len(asset.shape_basis), len(asset.expression_names))
-        blend = np.concatenate([asset.shape_basis[:, corners], asset.expression_basis[:, corners]])
+        blend = np.concatenate([asset.shape_basis.at(corners), asset.expression_basis.at(corners)])
         rhythm = asset.joint_rhythm.astype(np.float64)
         return cls(
             layout=layout,
@@ -132,7 +132,7 @@ class LandmarkModel:
             pair_weight=factors.sum(axis=1),
             template=np.einsum("pc,pcx->px", factors, asset.template[corners]),
             basis=np.ascontiguousarray(np.einsum("pc,npcx->pxn", factors, blend)),
-            correctives=np.einsum("pc,kpcx->pxk", factors, asset.pose_basis[:, corners])
+            correctives=np.einsum("pc,kpcx->pxk", factors, asset.pose_basis.at(corners))
             if len(asset.pose_basis)
             else np.zeros((len(landmark), 3, 0)),
             corrective_features=asset.pose_features,

@@ -12,11 +12,12 @@ import numpy as np
 
 from hack_model import packing
 from hack_model.arrayfile import read_arrays, write_arrays
+from hack_model.basis import Basis, Refinement
 from hack_model.errors import AssetError
-from hack_model.schema import FIELDS, FIXED_SIZES, SCHEMA_VERSION, Field
+from hack_model.schema import FIELDS, FIXED_SIZES, READABLE_VERSIONS, SCHEMA_VERSION, Field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from jaxtyping import Float, Int, UInt8
 
@@ -30,12 +31,24 @@ _STORED: dict[str, tuple[type[np.generic], Any]] = {
 }
 
 
+def _none(*shape: int, dtype: type[np.generic] = np.float32) -> Callable[[], Array]:
+    """Makes the default of a field that may be absent: an empty array."""
+    return lambda: np.zeros(shape, dtype)
+
+
+def _no_basis() -> Basis:
+    return Basis(np.zeros((0, 0, 3)), 0)
+
+
 @dataclass(frozen=True, eq=False)
 class ModelAsset:
     """A parametric head and neck as arrays; see :data:`hack_model.schema.FIELDS` for each field's meaning.
 
     Metres, radians; +X subject's left, +Y up, +Z forward. Arrays are read-only: derive a new asset with
     :func:`dataclasses.replace`. Construction checks every field and raises :class:`AssetError`.
+
+    The bases are :class:`hack_model.basis.Basis` objects, a few megabytes each: ``asset.expression_basis.at(vertices)``
+    gives the dense displacements of chosen vertices, ``.dense()`` or ``np.asarray`` all. Dense arrays are taken, too.
     """
 
     name: str
@@ -52,9 +65,9 @@ class ModelAsset:
     material_color: Float[Array, "M 4"]
     material_roughness: Float[Array, " M"]
     face_material: Int[Array, " F"]
-    shape_basis: Float[Array, "S V 3"]
+    shape_basis: Basis
     expression_names: tuple[str, ...]
-    expression_basis: Float[Array, "E V 3"]
+    expression_basis: Basis
     joint_regressor_vertices: Int[Array, "G N"]
     joint_regressor_weights: Float[Array, "G N"]
     joint_offsets: Float[Array, "G 3"]
@@ -67,19 +80,29 @@ class ModelAsset:
     larynx_uv: Float[Array, "V 2"]
     larynx_direction: Float[Array, "3"]
     larynx_metres_per_v: float
-    albedo: UInt8[Array, "H W 3"] = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
-    mirror_vertices: Int[Array, " V"] = dataclasses.field(default_factory=lambda: np.zeros(0, np.int32))
+    albedo: UInt8[Array, "H W 3"] = dataclasses.field(default_factory=_none(0, 0, 3, dtype=np.uint8))
+    mirror_vertices: Int[Array, " V"] = dataclasses.field(default_factory=_none(0, dtype=np.int32))
     region_names: tuple[str, ...] = ()
-    region_weights: Float[Array, "R V"] = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    region_weights: Float[Array, "R V"] = dataclasses.field(default_factory=_none(0, 0))
     direction_names: tuple[str, ...] = ()
-    directions: Float[Array, "D S"] = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    pose_basis: Float[Array, "K V 3"] = dataclasses.field(default_factory=lambda: np.zeros((0, 0, 3), np.float32))
-    pose_features: Int[Array, " K"] = dataclasses.field(default_factory=lambda: np.zeros(0, np.int32))
-    landmarks68_vertices: Int[Array, "X 3"] = dataclasses.field(default_factory=lambda: np.zeros((0, 3), np.int32))
-    landmarks68_weights: Float[Array, "X 3"] = dataclasses.field(default_factory=lambda: np.zeros((0, 3), np.float32))
-    landmarks478_vertices: Int[Array, "Y 3"] = dataclasses.field(default_factory=lambda: np.zeros((0, 3), np.int32))
-    landmarks478_weights: Float[Array, "Y 3"] = dataclasses.field(default_factory=lambda: np.zeros((0, 3), np.float32))
-    refinement: packing.Refinement | None = None
+    directions: Float[Array, "D S"] = dataclasses.field(default_factory=_none(0, 0))
+    combination_names: tuple[str, ...] = ()
+    combination_sources: Int[Array, "X I"] = dataclasses.field(default_factory=_none(0, 0, dtype=np.int32))
+    combination_peaks: Float[Array, "X I"] = dataclasses.field(default_factory=_none(0, 0))
+    combination_basis: Basis = dataclasses.field(default_factory=_no_basis)
+    personal_expression_basis: Float[Array, "U NU 3"] = dataclasses.field(default_factory=_none(0, 0, 3))
+    personal_expression_pairs: Int[Array, "NU 2"] = dataclasses.field(default_factory=_none(0, 2, dtype=np.int32))
+    personal_expression_map: Float[Array, "U S"] = dataclasses.field(default_factory=_none(0, 0))
+    pose_basis: Basis = dataclasses.field(default_factory=_no_basis)
+    pose_features: Int[Array, " K"] = dataclasses.field(default_factory=_none(0, dtype=np.int32))
+    personal_pose_basis: Float[Array, "Q NQ 3"] = dataclasses.field(default_factory=_none(0, 0, 3))
+    personal_pose_pairs: Int[Array, "NQ 2"] = dataclasses.field(default_factory=_none(0, 2, dtype=np.int32))
+    personal_pose_map: Float[Array, "Q S"] = dataclasses.field(default_factory=_none(0, 0))
+    landmarks68_vertices: Int[Array, "X 3"] = dataclasses.field(default_factory=_none(0, 3, dtype=np.int32))
+    landmarks68_weights: Float[Array, "X 3"] = dataclasses.field(default_factory=_none(0, 3))
+    landmarks478_vertices: Int[Array, "Y 3"] = dataclasses.field(default_factory=_none(0, 3, dtype=np.int32))
+    landmarks478_weights: Float[Array, "Y 3"] = dataclasses.field(default_factory=_none(0, 3))
+    refinement: Refinement | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -100,40 +123,73 @@ class ModelAsset:
         path = Path(path)
         arrays = read_arrays(path, AssetError)
         try:
-            arrays, refinement = packing.unpack(arrays)
-            return cls.from_arrays(arrays, refinement=refinement)
+            return cls.from_arrays(packing.unpack(arrays))
         except AssetError as error:
             raise AssetError(f"{path}: {error}") from error
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any], *, refinement: packing.Refinement | None = None) -> ModelAsset:
-        """Makes an asset from arrays by field name; missing and extra names are listed in the error."""
-        known = {field.name for field in FIELDS}
-        missing = [field.name for field in FIELDS if field.required and field.name not in arrays]
-        extra = sorted(set(arrays) - known)
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> ModelAsset:
+        """Makes an asset from arrays by name, as :meth:`to_arrays` gives them; a basis may also be one dense array.
+
+        Missing and extra names are listed in the error.
+        """
+        arrays = {name: np.asarray(value) if not isinstance(value, Basis) else value for name, value in arrays.items()}
+        names = packing.names(arrays)
+        missing = [field.name for field in FIELDS if field.required and field.name not in names]
+        extra = sorted(names - {field.name for field in FIELDS})
         if missing or extra:
             parts = [f"missing fields: {', '.join(missing)}"] * bool(missing)
             parts += [f"unknown fields: {', '.join(extra)}"] * bool(extra)
             raise AssetError(f"not a model asset of schema {SCHEMA_VERSION}: {'; '.join(parts)}")
-        return cls(**arrays, refinement=refinement)
+        given = {name: value for name, value in arrays.items() if isinstance(value, Basis)}
+        others, bases, refinement = packing.collect({n: v for n, v in arrays.items() if n not in given})
+        fields: dict[str, Any] = {**others, **bases, **given}
+        shared = (basis.refinement for basis in given.values() if basis.refinement is not None)
+        return cls(**fields, refinement=refinement or next(shared, None))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Every field as an array, the inverse of :meth:`from_arrays`."""
-        return {field.name: np.asarray(getattr(self, field.name)) for field in FIELDS}
+        """Everything as arrays by name, the inverse of :meth:`from_arrays`; bases in their own form."""
+        plain = {field.name: np.asarray(getattr(self, field.name)) for field in FIELDS if field.kind != "basis"}
+        tables: dict[str, np.ndarray] = {}
+        if self.refinement is not None:
+            tables["refinement_vertices"], tables["refinement_weights"] = (
+                self.refinement.vertices,
+                self.refinement.weights,
+            )
+        return plain | tables | packing.plain({name: getattr(self, name) for name in packing.BASES})
 
     def save(self, path: str | Path, *, packed: bool = False) -> Path:
         """Writes the asset atomically (a temporary file, then a rename).
 
-        ``packed`` stores the bases as 16-bit integers, the shape basis on the control mesh of ``refinement``
-        where there is one: a tenth of the size at an error below 1e-6 m per unit coefficient.
+        ``packed`` rounds the bases to whole steps, at least half a micrometre, and codes them small: a tenth of the
+        size at an error below 1e-6 m per unit coefficient.
         """
         arrays = self.to_arrays()
-        return write_arrays(Path(path), packing.pack(arrays, self.refinement) if packed else arrays)
+        return write_arrays(Path(path), packing.pack(arrays) if packed else arrays)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays in memory."""
+        return sum(array.nbytes for array in self.to_arrays().values())
+
+    @property
+    def control_count(self) -> int:
+        """C, the number of control vertices, which personalised bases are indexed by; V without a refinement."""
+        return self.vertex_count if self.refinement is None else self.refinement.control_count
 
     @property
     def vertex_count(self) -> int:
         """V, the number of vertices of all parts."""
         return len(self.template)
+
+    @property
+    def combinations(self) -> list[dict[str, float]]:
+        """The peak of each source expression, by name, of each combination."""
+        rows = zip(self.combination_sources.tolist(), self.combination_peaks.tolist(), strict=True)
+        return [
+            {self.expression_names[source]: peak for source, peak in zip(sources, peaks, strict=True) if source >= 0}
+            for sources, peaks in rows
+        ]
 
     def part(self, name: str) -> slice:
         """The vertices of a part. Raises :class:`AssetError` listing the parts when there is none of that name."""
@@ -157,6 +213,8 @@ def split_quads(faces: Int[Array, "F 4"]) -> Int[Array, "N 3"]:
 
 def _normalised(field: Field, value: Any) -> Any:
     """The value in the field's own type, read-only. Raises on a wrong kind or values that are not finite."""
+    if field.kind == "basis":
+        return _normalised_basis(field, value)
     array = np.asarray(value)
     if field.kind == "text":
         if array.dtype.kind not in "US" and array.size:
@@ -183,6 +241,21 @@ def _normalised(field: Field, value: Any) -> Any:
     return array
 
 
+def _normalised_basis(field: Field, value: Any) -> Basis:
+    if isinstance(value, Basis):
+        return value
+    if np.ndim(value) != len(field.dims):
+        raise AssetError(f"field {field.name} has shape {np.shape(value)}, wanted {_named(field)}")
+    try:
+        return Basis.of(value)
+    except AssetError as error:
+        raise AssetError(f"field {field.name} {error}") from error
+
+
+def _named(field: Field) -> str:
+    return "(" + ", ".join(str(dim) for dim in field.dims) + ")"
+
+
 def _check_shapes(asset: ModelAsset) -> None:
     sizes = dict(FIXED_SIZES)
     for field in FIELDS:
@@ -192,7 +265,7 @@ def _check_shapes(asset: ModelAsset) -> None:
         shape = (len(value),) if field.kind == "text" else value.shape
         if not field.required and 0 in shape:
             continue
-        named = "(" + ", ".join(str(dim) for dim in field.dims) + ")"
+        named = _named(field)
         if len(shape) != len(field.dims):
             raise AssetError(f"field {field.name} has shape {shape}, wanted {named}")
         for dim, size in zip(field.dims, shape, strict=True):
@@ -203,15 +276,17 @@ def _check_shapes(asset: ModelAsset) -> None:
 
 def _check_meaning(asset: ModelAsset) -> None:
     """Indices inside their ranges, weights that sum to one, parts that tile the vertices, names without repeats."""
-    if asset.schema_version != SCHEMA_VERSION:
+    if asset.schema_version not in READABLE_VERSIONS:
         raise AssetError(
-            f"schema version {asset.schema_version}, this program reads {SCHEMA_VERSION}; "
+            f"schema version {asset.schema_version}, this program reads {' and '.join(map(str, READABLE_VERSIONS))}; "
             "rebuild the asset or update hack-model"
         )
+    object.__setattr__(asset, "schema_version", SCHEMA_VERSION)
     vertices = len(asset.template)
     ranges = {
         "faces": (-1, vertices), "face_uv": (-1, len(asset.uv)), "face_material": (0, len(asset.material_names)),
         "joint_regressor_vertices": (0, vertices), "mirror_vertices": (0, vertices), "pose_features": (0, 72),
+        "combination_sources": (-1, len(asset.expression_names)),
         "landmarks68_vertices": (0, vertices), "landmarks478_vertices": (0, vertices),
     }  # fmt: skip
     for name, (low, high) in ranges.items():
@@ -232,6 +307,11 @@ def _check_meaning(asset: ModelAsset) -> None:
         if value.size and (value.min() < 0 or value.max() > 1 + _SUM_TOLERANCE):
             raise AssetError(f"field {name} holds values outside 0…1")
     _check_joints(asset)
+    _check_combinations(asset)
+    _check_refinement(asset)
+    rows = {"expression": len(asset.expression_names) + len(asset.combination_names), "pose": len(asset.pose_basis)}
+    for kind, count in rows.items():
+        _check_personal(asset, kind, count)
     if asset.larynx_metres_per_v == 0:
         raise AssetError("field larynx_metres_per_v is zero")
     if abs(np.linalg.norm(asset.larynx_direction) - 1) > _SUM_TOLERANCE:
@@ -245,7 +325,8 @@ def _check_meaning(asset: ModelAsset) -> None:
         and (stops > starts).all()
     ):
         raise AssetError("field part_vertices does not tile the vertices in order")
-    for name in ("part_names", "material_names", "expression_names", "region_names", "direction_names"):
+    for name in ("part_names", "material_names", "expression_names", "region_names", "direction_names",
+                 "combination_names"):  # fmt: skip
         names = getattr(asset, name)
         if len(set(names)) != len(names):
             raise AssetError(f"field {name} repeats a name")
@@ -261,3 +342,54 @@ def _check_joints(asset: ModelAsset) -> None:
         drift = np.abs(matrices @ matrices.transpose(0, 2, 1) - np.eye(3)).max()
         if drift > _SUM_TOLERANCE or (np.linalg.det(matrices) < 0).any():
             raise AssetError(f"field {name} holds matrices that are no rotations")
+
+
+def _check_combinations(asset: ModelAsset) -> None:
+    sizes = {len(asset.combination_names), len(asset.combination_basis)}
+    sizes |= {len(asset.combination_sources), len(asset.combination_peaks)}
+    if len(sizes) > 1:
+        raise AssetError("fields combination_names, _sources, _peaks and _basis differ in length; wanted all or none")
+    taken = set(asset.expression_names) & set(asset.combination_names)
+    if taken:
+        raise AssetError(f"field combination_names has {min(taken)!r}, which is an expression's name")
+    used = asset.combination_sources >= 0
+    if len(used) and not used.any(axis=1).all():
+        raise AssetError("field combination_sources has a combination of no expression")
+    for row in asset.combination_sources.tolist():
+        named = [source for source in row if source >= 0]
+        if len(set(named)) != len(named):
+            raise AssetError("field combination_sources names an expression twice in one combination")
+    peaks = asset.combination_peaks[used]
+    if (peaks <= 0).any() or (peaks > 1).any():
+        raise AssetError("field combination_peaks holds values outside (0, 1]")
+
+
+def _check_refinement(asset: ModelAsset) -> None:
+    if asset.refinement is not None and len(asset.refinement.vertices) != len(asset.template):
+        raise AssetError(
+            f"field refinement_vertices has {len(asset.refinement.vertices)} rows, wanted one for each of "
+            f"{len(asset.template)} vertices"
+        )
+    for name in packing.BASES:
+        other = getattr(asset, name).refinement
+        if other is not None and other is not asset.refinement:
+            raise AssetError(f"field {name} lies on another control mesh than the asset's refinement")
+
+
+def _check_personal(asset: ModelAsset, kind: str, rows: int) -> None:
+    basis, pairs, coefficients = (getattr(asset, f"personal_{kind}_{part}") for part in ("basis", "pairs", "map"))
+    given = [bool(array.size) for array in (basis, pairs, coefficients)]
+    if not any(given):
+        return
+    fields = f"personal_{kind}_basis, _pairs and _map"
+    shapes = f"{basis.shape}, {pairs.shape}, {coefficients.shape}"
+    if not all(given) or basis.shape[1] != len(pairs) or len(basis) != len(coefficients):
+        raise AssetError(f"fields {fields} have shapes {shapes}, wanted all or none, and the same counts")
+    if coefficients.shape[1] != len(asset.shape_basis):
+        raise AssetError(f"field personal_{kind}_map has {coefficients.shape[1]} columns, wanted one for each shape")
+    for column, (what, count) in enumerate((("rows", rows), ("control vertices", asset.control_count))):
+        if pairs[:, column].min() < 0 or pairs[:, column].max() >= count:
+            raise AssetError(f"field personal_{kind}_pairs holds {what} outside 0…{count - 1}")
+    keys = pairs[:, 0].astype(np.int64) * asset.control_count + pairs[:, 1]
+    if (np.diff(keys) <= 0).any():
+        raise AssetError(f"field personal_{kind}_pairs is not sorted by row and vertex, or repeats a pair")

@@ -1,7 +1,7 @@
 """`HACK`: parameters in, vertices and joints out, in numpy or torch.
 
-    x = R(global_rotation) · scale · LBS(T + S(shape) + E(expression) + P(pose) + L(size, shift), J(shape), pose, W)
-        + translation
+    x = R(global_rotation) · scale · LBS(T + S(shape) + E(expression; shape) + P(pose; shape) + L(size, shift),
+        J(shape), pose, W) + translation
 
 after "HACK: Learning a Parametric Head and Neck Model for High-fidelity Animation" (SIGGRAPH 2023, arXiv 2305.04469);
 eye joints, scale and placement are this project's.
@@ -10,6 +10,7 @@ eye joints, scale and placement are this project's.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -18,19 +19,25 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hack_model.asset import ModelAsset
+from hack_model.combinations import Combinations
 from hack_model.errors import ParameterError
 from hack_model.larynx import Larynx
 from hack_model.parameters import PARAMETERS, Backend, common_shape
+from hack_model.personal import Personal, SparseSums, refinement_entries
 from hack_model.resources import default_model_path
 from hack_model.rig import Output, Rig
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
+    from hack_model.basis import Basis
+
     Array = Any
 
 Landmarks = Literal["multipie68", "mediapipe478"]
 
+_FRAMES_TO_BAKE = 8
+"""Frames of one identity in a call from which on its own basis pays off; made once, it makes each frame faster."""
 _LANDMARK_FIELDS = {"multipie68": "landmarks68", "mediapipe478": "landmarks478"}
 
 
@@ -47,9 +54,10 @@ class HACK:
     """A parametric head and neck in one array library. Pure: calls change nothing, torch gradients flow through.
 
     ``vertices`` restricts the model to some vertices of the asset, in the given order; its joints stay those of the
-    whole head. Public arrays: ``template`` (V, 3), ``shape_basis`` (S, V, 3), ``expression_basis`` (E, V, 3) and
-    ``pose_basis`` (K, V, 3) in metres; ``joint_template`` (10, 3) and ``joint_basis`` (S, 10, 3): the rest joints are
-    ``joint_template + shape · joint_basis``; ``joint_frames`` (10, 3, 3); ``weights`` (11, V), rows sum over joints.
+    whole head. Public arrays: ``template`` (V, 3), ``shape_basis`` (S, V, 3), ``expression_basis`` (E, V, 3),
+    ``combination_basis`` (X, V, 3) and ``pose_basis`` (K, V, 3) in metres; ``joint_template`` (10, 3) and
+    ``joint_basis`` (S, 10, 3): the rest joints are ``joint_template + shape · joint_basis``; ``joint_frames``
+    (10, 3, 3); ``weights`` (11, V), rows sum over joints.
     """
 
     def __init__(self, asset: ModelAsset, backend: Backend, vertices: Int[np.ndarray, " N"] | None = None) -> None:
@@ -57,15 +65,20 @@ class HACK:
         self.asset = asset
         self.backend = backend
         self.vertex_indices = np.arange(asset.vertex_count) if vertices is None else _indices(asset, vertices)
-        chosen = slice(None) if vertices is None else self.vertex_indices
+        chosen = self.vertex_indices
         self.vertex_count = len(self.vertex_indices)
         self.expression_names = asset.expression_names
         self._sizes = {"S": len(asset.shape_basis), "E": len(asset.expression_names)}
         self._template = constant(asset.template[chosen].T)
-        self._shape_basis = constant(asset.shape_basis[:, chosen].reshape(self._sizes["S"], 3 * self.vertex_count))
-        bases = [asset.expression_basis, asset.pose_basis] if asset.pose_basis.size else [asset.expression_basis]
-        motion = np.concatenate([basis[:, chosen] for basis in bases])
-        self._motion_basis = constant(motion.transpose(0, 2, 1).reshape(len(motion), 3 * self.vertex_count))
+        self._shape_basis, self._refine = self._shape_space(vertices is None)
+        bases = [asset.expression_basis, asset.combination_basis, asset.pose_basis]
+        motion = np.concatenate([_coordinates_first(basis, chosen, vertices is None) for basis in bases])
+        self._motion_basis = constant(motion)
+        self.combinations = Combinations.of(asset, backend)
+        rows = {"expression": len(asset.expression_names) + len(asset.combination_names), "pose": len(asset.pose_basis)}
+        made = {kind: Personal.of(asset, kind, count, backend, chosen) for kind, count in rows.items()}
+        self._personal = {kind: personal for kind, personal in made.items() if personal is not None}
+        self._pose_start = rows["expression"]
         self._pose_features = constant(asset.pose_features)
         joint_template, joint_basis = _regressed(asset)
         self.joint_template = constant(joint_template)
@@ -111,24 +124,59 @@ class HACK:
         ``shape`` may hold fewer coefficients than the model; ``expression`` may be a mapping from names to values.
         Raises :class:`ParameterError` saying what was wanted and what came.
         """
-        return self.rig(shape, scale)(
-            expression, pose, eye_pose, larynx_size, larynx_shift, global_rotation, translation
-        )
+        checked = self.checked({"shape": shape, "expression": expression, "pose": pose, "scale": scale})
+        moving = {kind for kind in self._personal if kind in checked}
+        frames = max((_frames(kind, checked[kind]) for kind in moving), default=0)
+        rig = self._rig(checked, moving, baked=frames > _FRAMES_TO_BAKE)
+        return rig(
+            checked.get("expression"), checked.get("pose"), eye_pose, larynx_size, larynx_shift, global_rotation,
+            translation,
+        )  # fmt: skip
 
     def rig(
-        self, shape: Float[Array, "*batch S"] | None = None, scale: Float[Array, "*batch"] | float | None = None
+        self,
+        shape: Float[Array, "*batch S"] | None = None,
+        scale: Float[Array, "*batch"] | float | None = None,
+        *,
+        personalised: bool = True,
     ) -> Rig:
-        """The model with its identity fixed: template and joints are computed once."""
+        """The model with its identity fixed: template, joints and the identity's own expressions are computed once.
+
+        ``personalised=False`` keeps the expressions, combinations and correctives everyone shares.
+        """
         checked = self.checked({"shape": shape, "scale": scale})
-        template, joints = self._template, self.joint_template
+        return self._rig(checked, set(self._personal) if personalised else set(), baked=True)
+
+    def _rig(self, checked: Mapping[str, Array], personal: set[str], *, baked: bool) -> Rig:
+        """``baked`` puts one identity's own part into the basis, which makes frames fast; batches keep it apart."""
+        template, joints, basis = self._template, self.joint_template, self._motion_basis
+        apart: dict[str, tuple[Personal, Array]] = {}
         coefficients = checked.get("shape")
         if coefficients is not None:
             xp = self.backend.xp
             moved = coefficients @ self._shape_basis
-            template = template + xp.matrix_transpose(xp.reshape(moved, (*moved.shape[:-1], self.vertex_count, 3)))
+            moved = xp.matrix_transpose(xp.reshape(moved, (*moved.shape[:-1], moved.shape[-1] // 3, 3)))
+            template = template + (moved if self._refine is None else self._refine(moved))
             regressed = coefficients @ xp.reshape(self.joint_basis, (self._sizes["S"], 30))
             joints = joints + xp.reshape(regressed, (*regressed.shape[:-1], 10, 3))
-        return Rig(self, template, joints, self._motion_basis, checked.get("scale"))
+            for kind in sorted(personal):
+                own, offsets = self._personal[kind], self._personal[kind].offsets(coefficients)
+                if baked and coefficients.ndim == 1:
+                    basis = own.added(basis, offsets, self._pose_start if kind == "pose" else 0)
+                else:
+                    apart[kind] = own, offsets
+        return Rig(self, template, joints, basis, checked.get("scale"), apart)
+
+    def _shape_space(self, whole: bool) -> tuple[Array, SparseSums | None]:
+        """The shape basis, flat, and what carries it to the vertices: on the control mesh where that is less work."""
+        basis, rows = self.asset.shape_basis, self._sizes["S"]
+        if basis.refinement is None or self.vertex_count <= basis.count:
+            dense = basis.dense() if whole else basis.at(self.vertex_indices)
+            return self.backend.constant(dense.reshape(rows, 3 * self.vertex_count)), None
+        vertex, control, factor = refinement_entries(self.asset, self.vertex_indices)
+        refine = SparseSums.of(self.backend, vertex, control, factor, self.vertex_count)
+        values = basis.values if basis.starts is None else basis.control()
+        return self.backend.constant(values.reshape(rows, 3 * basis.count)), refine
 
     def restricted(self, vertices: Int[np.ndarray, " N"]) -> HACK:
         """The same model for some vertices only, given by their indices in the asset; joints stay those of the head."""
@@ -179,6 +227,12 @@ class HACK:
         zero = xp.zeros((), dtype=backend.dtype, device=backend.device)
         return xp.stack([xp.broadcast_to(columns.get(n, zero), batch) for n in self.expression_names], axis=-1)
 
+    def expression_coefficients(self, expression: Float[Array, "*batch E"]) -> Float[Array, "*batch E+X"]:
+        """The expressions' activations, then the weights they give the combinations."""
+        if self.combinations is None:
+            return expression
+        return self.backend.xp.concat([expression, self.combinations.weights(expression)], axis=-1)
+
     def pose_coefficients(self, rotations: Float[Array, "*batch 10 3 3"]) -> Float[Array, "*batch K"] | None:
         """The features R - I of the cervical joints that the asset's correctives use; None when it has none."""
         if not len(self._pose_features):
@@ -195,21 +249,28 @@ class HACK:
     @cached_property
     def shape_basis(self) -> Float[Array, "S V 3"]:
         """Metres per standard deviation of each component."""
-        return self.backend.xp.reshape(self._shape_basis, (self._sizes["S"], self.vertex_count, 3))
+        if self._refine is None:
+            return self.backend.xp.reshape(self._shape_basis, (self._sizes["S"], self.vertex_count, 3))
+        return self.backend.constant(self.asset.shape_basis.at(self.vertex_indices))
 
     @cached_property
     def expression_basis(self) -> Float[Array, "E V 3"]:
-        """Metres at activation 1."""
-        return self._motion(slice(None, self._sizes["E"]))
+        """Metres at activation 1, as everyone shares them; a rig's own are :attr:`Rig.expression_basis`."""
+        return self._generic.expression_basis
+
+    @cached_property
+    def combination_basis(self) -> Float[Array, "X V 3"]:
+        """Metres at weight 1 of a combination, as everyone shares them."""
+        return self._generic.combination_basis
 
     @cached_property
     def pose_basis(self) -> Float[Array, "K V 3"]:
-        """Metres per unit of a pose feature."""
-        return self._motion(slice(self._sizes["E"], None))
+        """Metres per unit of a pose feature, as everyone shares them."""
+        return self._generic.pose_basis
 
-    def _motion(self, rows: slice) -> Array:
-        xp, basis = self.backend.xp, self._motion_basis[rows]
-        return xp.matrix_transpose(xp.reshape(basis, (len(basis), 3, self.vertex_count)))
+    @property
+    def _generic(self) -> Rig:
+        return Rig(self, self._template, self.joint_template, self._motion_basis)
 
     def _landmark_arrays(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
         if kind not in _LANDMARK_FIELDS:
@@ -234,4 +295,15 @@ def _regressed(asset: ModelAsset) -> tuple[np.ndarray, np.ndarray]:
     """Rest joints of the mean identity (10, 3) and their change per shape component (S, 10, 3), in double precision."""
     vertices, weights = asset.joint_regressor_vertices, asset.joint_regressor_weights.astype(np.float64)
     template = np.einsum("gn,gnc->gc", weights, asset.template[vertices]) + asset.joint_offsets
-    return template, np.einsum("gn,sgnc->sgc", weights, asset.shape_basis[:, vertices])
+    return template, np.einsum("gn,sgnc->sgc", weights, asset.shape_basis.at(vertices))
+
+
+def _coordinates_first(basis: Basis, vertices: Int[np.ndarray, " n"], whole: bool) -> Float[np.ndarray, "rows 3n"]:
+    if not len(basis):
+        return np.zeros((0, 3 * len(vertices)), np.float32)
+    dense = basis.dense() if whole else basis.at(vertices)
+    return dense.transpose(0, 2, 1).reshape(len(basis), 3 * len(vertices))
+
+
+def _frames(name: str, value: Array) -> int:
+    return math.prod(value.shape[: value.ndim - len(PARAMETERS[name].dims)])

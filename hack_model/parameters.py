@@ -96,6 +96,14 @@ class Backend:
             return constant
         return self.xp.tensor(array, dtype=kind, device=self.device)
 
+    def added(self, array: Any, places: Any, values: Any) -> Any:
+        """A copy of ``array`` with ``values`` added at flat ``places``, which must differ from each other."""
+        if self.name == "numpy":
+            result = array.copy()
+            result.reshape(-1)[places] += values
+            return result
+        return array.reshape(-1).index_add(0, places, values).reshape(array.shape)
+
     def parameter(self, name: str, value: Any, dims: tuple[int, ...], *, padded: bool = False) -> Any:
         """A caller's value as an array ``(*batch, *dims)``, finite; ``padded`` fills up a short last dimension.
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hack_model.errors import ParameterError
 from hack_model.kinematics import joint_transforms, rotation_matrix
 from hack_model.parameters import batch_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from jaxtyping import Float
 
     from hack_model.asset import ModelAsset
     from hack_model.model import HACK
+    from hack_model.personal import Personal
 
     Array = Any
 
@@ -40,7 +41,9 @@ class Rig:
     """A model with fixed identity: made by :meth:`hack_model.HACK.rig`, called once per frame or batch of frames.
 
     ``template`` is the identity's neutral head, coordinates first, (*batch, 3, V) metres; ``joints`` (*batch, 10, 3)
-    its rest joints; ``motion_basis`` (E + K, 3 V) its expressions and pose correctives.
+    its rest joints; ``motion_basis`` (E + X + K, 3 V) its expressions, combinations and pose correctives.
+    ``personal`` holds what identities change of them (by kind, the offsets of its pairs) where that is not in
+    ``motion_basis``: for batches of identities.
     """
 
     model: HACK
@@ -48,6 +51,7 @@ class Rig:
     joints: Float[Array, "*batch 10 3"]
     motion_basis: Float[Array, "N 3V"]
     scale: Float[Array, "*batch"] | None = None
+    personal: Mapping[str, tuple[Personal, Float[Array, "*batch 3 N"]]] = field(default_factory=dict)
 
     def __call__(
         self,
@@ -109,11 +113,37 @@ class Rig:
         joined = [xp.broadcast_to(pose, (*batch, 8, 3)), xp.broadcast_to(eye_pose, (*batch, 2, 3))]
         return rotation_matrix(xp.concat(joined, axis=-2))
 
+    @property
+    def expression_basis(self) -> Float[Array, "E V 3"]:
+        """The expressions of this identity, metres at activation 1; for one identity, as are the next two."""
+        return self._rows(0, len(self.model.expression_names))
+
+    @property
+    def combination_basis(self) -> Float[Array, "X V 3"]:
+        """The combinations of this identity, metres at weight 1."""
+        return self._rows(len(self.model.expression_names), self._pose_start)
+
+    @property
+    def pose_basis(self) -> Float[Array, "K V 3"]:
+        """The correctives of this identity, metres per unit of a pose feature."""
+        return self._rows(self._pose_start, len(self.motion_basis))
+
+    @property
+    def _pose_start(self) -> int:
+        return len(self.model.expression_names) + len(self.asset.combination_names)
+
+    def _rows(self, start: int, stop: int) -> Float[Array, "n V 3"]:
+        if self.personal:
+            raise ParameterError("a rig of several identities has no one basis; make a rig of each")
+        xp = self.model.backend.xp
+        rows = xp.reshape(self.motion_basis[start:stop], (stop - start, 3, self.model.vertex_count))
+        return xp.matrix_transpose(rows)
+
     def _rest(self, checked: dict[str, Array], rotations: Array | None) -> Float[Array, "*batch 3 V"]:
         """Template, expression, pose correctives and larynx: one product with the stacked bases for the first three."""
         model, xp = self.model, self.model.backend.xp
-        expressions = len(model.expression_names)
         expression = checked.get("expression")
+        expression = None if expression is None else model.expression_coefficients(expression)
         features = model.pose_coefficients(rotations) if rotations is not None and "pose" in checked else None
         rest = self.template
         if expression is not None and features is not None:
@@ -121,9 +151,13 @@ class Rig:
             widened = [xp.broadcast_to(a, (*batch, a.shape[-1])) for a in (expression, features)]
             rest = rest + self._moved(xp.concat(widened, axis=-1), self.motion_basis)
         elif expression is not None:
-            rest = rest + self._moved(expression, self.motion_basis[:expressions])
+            rest = rest + self._moved(expression, self.motion_basis[: self._pose_start])
         elif features is not None:
-            rest = rest + self._moved(features, self.motion_basis[expressions:])
+            rest = rest + self._moved(features, self.motion_basis[self._pose_start :])
+        for kind, (personal, offsets) in self.personal.items():
+            weights = expression if kind == "expression" else features
+            if weights is not None:
+                rest = rest + personal.moved(offsets, weights)
         size = checked.get("larynx_size")
         if size is not None:
             height = size[..., None] * model.larynx.height(checked.get("larynx_shift"))

@@ -1,7 +1,12 @@
 """The schema of a model asset: every field, its shape in dimension letters, its dtype, its meaning.
 
 Dimension letters: V vertices, F faces, T texture coordinates, P parts, M materials, S shape components, E expressions,
-K pose correctives, D semantic directions, R named regions, J skeleton joints (11), N joint-regressor entries per joint.
+X combinations of at most I expressions, K pose correctives, D semantic directions, R named regions, J skeleton joints
+(11), N joint-regressor entries per joint; U and Q components of personalised expressions and correctives, which move
+NU and NQ (row, control vertex) pairs.
+
+Version 2 added combinations and personalised bases, and lets a basis be sparse or lie on a control mesh
+(:mod:`hack_model.packing` says how the file names its arrays). Files of version 1 load as assets of version 2.
 """
 
 from __future__ import annotations
@@ -9,9 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+READABLE_VERSIONS: Final = (1, 2)
 
-Kind = Literal["float", "int", "text", "byte"]
+Kind = Literal["float", "int", "text", "byte", "basis"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,8 @@ class Field:
     """One array of an asset.
 
     ``dims`` holds dimension letters or fixed sizes; a letter must have one size throughout the asset.
-    ``required`` fields must be present; the others default to an empty array (letters of size 0).
+    ``required`` fields must be present; the others default to an empty array (letters of size 0). A field of kind
+    ``basis`` is a :class:`hack_model.basis.Basis`; a dense array of the same shape makes one.
     """
 
     name: str
@@ -65,12 +72,39 @@ FIELDS: Final = (
     Field("region_names", ("R",), "text", False, "names of vertex regions: face, neck, lips, ear_left, ..."),
     Field("region_weights", ("R", "V"), "float", False, "soft membership of each vertex in [0, 1]"),
     # Identity
-    Field("shape_basis", ("S", "V", 3), "float", True, "metres per standard deviation of each component"),
+    Field("shape_basis", ("S", "V", 3), "basis", True, "metres per standard deviation of each component"),
     Field("direction_names", ("D",), "text", False, "semantic directions: sex, age, weight, ..."),
     Field("directions", ("D", "S"), "float", False, "shape coefficients of one step along each semantic direction"),
     # Expression
     Field("expression_names", ("E",), "text", True, "names of the expressions, HACK's 55 first and in its order"),
-    Field("expression_basis", ("E", "V", 3), "float", True, "metres at activation 1"),
+    Field("expression_basis", ("E", "V", 3), "basis", True, "metres at activation 1"),
+    # Combinations: expressions that together need more than their sum, and in-betweens
+    Field("combination_names", ("X",), "text", False, "names of the combinations: jawOpen+mouthClose, ..."),
+    Field("combination_sources", ("X", "I"), "int", False, "the expressions of each combination; -1 pads"),
+    Field(
+        "combination_peaks",
+        ("X", "I"),
+        "float",
+        False,
+        "where each source's factor is 1, in (0, 1]: below 1 a tent over [0, 1], at 1 the activation clipped to [0, 1]",
+    ),
+    Field("combination_basis", ("X", "V", 3), "basis", False, "metres where the product of the factors is 1"),
+    # Personalised expressions: zero for the mean identity
+    Field(
+        "personal_expression_basis",
+        ("U", "NU", 3),
+        "float",
+        False,
+        "metres per unit of a component that a pair's displacement differs from the generic one",
+    ),
+    Field(
+        "personal_expression_pairs",
+        ("NU", 2),
+        "int",
+        False,
+        "row (expressions, then combinations) and control vertex of each pair",
+    ),
+    Field("personal_expression_map", ("U", "S"), "float", False, "components per standard deviation of each shape"),
     # Skeleton
     Field(
         "joint_regressor_vertices",
@@ -100,7 +134,7 @@ FIELDS: Final = (
         "share of the whole neck's flexion, axial, lateral per joint; columns sum to 1",
     ),
     Field("weights", ("V", "J"), "float", True, "skinning weights over base, 8 cervical joints, 2 eyes; rows sum to 1"),
-    Field("pose_basis", ("K", "V", 3), "float", False, "metres per unit of a pose feature"),
+    Field("pose_basis", ("K", "V", 3), "basis", False, "metres per unit of a pose feature"),
     Field(
         "pose_features",
         ("K",),
@@ -108,6 +142,15 @@ FIELDS: Final = (
         False,
         "index of each corrective's feature in the 72 of R(pose) - I, joint-major",
     ),
+    Field(
+        "personal_pose_basis",
+        ("Q", "NQ", 3),
+        "float",
+        False,
+        "metres per unit of a component and of a pose feature that a pair's displacement differs from the generic one",
+    ),
+    Field("personal_pose_pairs", ("NQ", 2), "int", False, "row of pose_basis and control vertex of each pair"),
+    Field("personal_pose_map", ("Q", "S"), "float", False, "components per standard deviation of each shape"),
     # Larynx
     Field(
         "larynx_map",
@@ -126,10 +169,10 @@ FIELDS: Final = (
     Field("larynx_direction", (3,), "float", True, "direction of the bump in model space"),
     Field("larynx_metres_per_v", (), "float", True, "metres of slide that cross the map once in v"),
     # Landmarks
-    Field("landmarks68_vertices", ("X", 3), "int", False, "three vertices of each Multi-PIE landmark"),
-    Field("landmarks68_weights", ("X", 3), "float", False, "their barycentric weights"),
-    Field("landmarks478_vertices", ("Y", 3), "int", False, "three vertices of each MediaPipe landmark"),
-    Field("landmarks478_weights", ("Y", 3), "float", False, "their barycentric weights"),
+    Field("landmarks68_vertices", ("L68", 3), "int", False, "three vertices of each Multi-PIE landmark"),
+    Field("landmarks68_weights", ("L68", 3), "float", False, "their barycentric weights"),
+    Field("landmarks478_vertices", ("L478", 3), "int", False, "three vertices of each MediaPipe landmark"),
+    Field("landmarks478_weights", ("L478", 3), "float", False, "their barycentric weights"),
 )
 
 FIXED_SIZES: Final = {"J": 11, "G": 10}

@@ -13,7 +13,17 @@ from hack_model.names import CERVICAL_JOINTS, EYE_JOINTS, SKELETON, SKELETON_PAR
 
 from . import controls as table
 from .axes import TO_BLENDER, to_blender
-from .formulas import BoneRotation, Control, Formula, Turn, rotation_entry, rotation_vector, tent, weighted_sum
+from .formulas import (
+    BoneRotation,
+    Control,
+    Formula,
+    Turn,
+    product_of_factors,
+    rotation_entry,
+    rotation_vector,
+    tent,
+    weighted_sum,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8
@@ -138,9 +148,11 @@ def base_origin(vertices: Float[Array, "V 3"], joints: Float[Array, "10 3"]) -> 
 def _shape_keys(rig: Rig, asset: ModelAsset) -> Iterator[ShapeKey]:
     neutral = rig().rest
     formulas = _expression_formulas(asset)
-    for name in asset.expression_names:
-        yield ShapeKey(name, to_blender(rig(expression={name: 1.0}).rest - neutral), formulas[name])
-    for offsets, feature in zip(asset.pose_basis, asset.pose_features.tolist(), strict=True):
+    for name, offsets in zip(asset.expression_names, rig.expression_basis, strict=True):
+        yield ShapeKey(name, to_blender(offsets), formulas[name])
+    for name, offsets, factors in zip(asset.combination_names, rig.combination_basis, asset.combinations, strict=True):
+        yield ShapeKey(name, to_blender(offsets), product_of_factors(factors.items()))
+    for offsets, feature in zip(rig.pose_basis, asset.pose_features.tolist(), strict=True):
         joint, entry = divmod(feature, 9)
         row, column = divmod(entry, 3)
         bone = CERVICAL_JOINTS[joint]

@@ -28,6 +28,13 @@ class Control:
 
 
 @dataclass(frozen=True)
+class KeyValue:
+    """A driver variable that reads the value of another shape key of the same mesh, by its name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class BoneRotation:
     """A driver variable that reads a bone's own rotation, constraints included, without its parents'.
 
@@ -39,12 +46,15 @@ class BoneRotation:
     mode: str = "QUATERNION"
 
 
+Source = Control | KeyValue | BoneRotation
+
+
 @dataclass(frozen=True)
 class Formula:
     """An expression and its variables by name."""
 
     expression: str
-    variables: Mapping[str, Control | BoneRotation]
+    variables: Mapping[str, Source]
 
     def __post_init__(self) -> None:
         if len(self.expression) > MAX_LENGTH:
@@ -53,7 +63,7 @@ class Formula:
 
 def weighted_sum(terms: Iterable[tuple[str, float]], extra: Iterable[Formula] = ()) -> Formula:
     """The sum of controls times their weights, plus further formulas (whose variable names must be their own)."""
-    variables: dict[str, Control | BoneRotation] = {}
+    variables: dict[str, Source] = {}
     parts: list[str] = []
     for index, (key, weight) in enumerate(terms):
         name = f"c{index}"
@@ -89,6 +99,23 @@ def tent(size: str, shift: str, knot: int, spacing: float, last: tuple[int, int]
     return Formula(f"s*max(0,1-abs({place}{minus}))", {"s": Control(size), "t": Control(shift)})
 
 
+def product_of_factors(factors: Iterable[tuple[str, float]]) -> Formula:
+    """A combination's weight from the shape keys of its sources, each with its peak.
+
+    At peak 1 a factor is the value clipped to [0, 1], below it the tent that is 1 at the peak and 0 at 0 and 1.
+    """
+    variables: dict[str, Source] = {}
+    parts: list[str] = []
+    for index, (key, peak) in enumerate(factors):
+        name = "abcdefghijklmnopqrstuvwxyz"[index]
+        variables[name] = KeyValue(key)
+        if peak == 1:
+            parts.append(f"clamp({name})")
+        else:
+            parts.append(f"max(0,min({name}*{number(1 / peak)},{number(1 / (1 - peak))}*(1-{name})))")
+    return Formula("*".join(parts), variables)
+
+
 @dataclass(frozen=True)
 class Turn:
     """One angle that takes part in a rotation, in radians, and its axis in the driven bone's local frame,
@@ -105,7 +132,7 @@ def rotation_vector(turns: Iterable[Turn]) -> tuple[Formula, Formula, Formula, F
     The turns' axes must be at right angles and their variables have names of their own. For bones in axis-angle mode,
     whose axis Blender normalises; it takes the axis (0, 0, 0) for no rotation.
     """
-    variables: dict[str, Control | BoneRotation] = {}
+    variables: dict[str, Source] = {}
     parts: list[list[str]] = [[], [], []]
     squares: list[str] = []
     for turn in turns:
@@ -124,7 +151,7 @@ def rotation_vector(turns: Iterable[Turn]) -> tuple[Formula, Formula, Formula, F
     return first, x, y, z
 
 
-def _used(text: str, variables: Mapping[str, Control | BoneRotation]) -> dict[str, Control | BoneRotation]:
+def _used(text: str, variables: Mapping[str, Source]) -> dict[str, Source]:
     names = set(re.findall(r"[a-z]\w*", text))
     return {name: variable for name, variable in variables.items() if name in names}
 

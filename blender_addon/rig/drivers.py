@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..common.formulas import BoneRotation, Control, Formula
+from ..common.formulas import Control, Formula, KeyValue, Source
 
 
 def drive(owner: bpy.types.bpy_struct, path: str, index: int, formula: Formula, armature: bpy.types.Object) -> None:
@@ -16,12 +16,12 @@ def drive(owner: bpy.types.bpy_struct, path: str, index: int, formula: Formula, 
     driver = curve.driver
     driver.type = "SCRIPTED"
     for name, source in formula.variables.items():
-        _add_variable(driver, name, source, armature)
+        _add_variable(driver, name, source, owner, armature)
     driver.expression = formula.expression
 
 
 def _add_variable(
-    driver: bpy.types.Driver, name: str, source: Control | BoneRotation, armature: bpy.types.Object
+    driver: bpy.types.Driver, name: str, source: Source, owner: bpy.types.bpy_struct, armature: bpy.types.Object
 ) -> None:
     variable = driver.variables.new()
     variable.name = name
@@ -29,6 +29,12 @@ def _add_variable(
         variable.type = "SINGLE_PROP"
         variable.targets[0].id = armature
         variable.targets[0].data_path = property_path(source.key)
+        return
+    if isinstance(source, KeyValue):
+        variable.type = "SINGLE_PROP"
+        variable.targets[0].id_type = "KEY"
+        variable.targets[0].id = owner.id_data
+        variable.targets[0].data_path = f'key_blocks["{bpy.utils.escape_identifier(source.name)}"].value'
         return
     variable.type = "TRANSFORMS"
     target = variable.targets[0]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hack_model.asset import ModelAsset
+from hack_model.basis import Basis, Refinement
 from hack_model.build import dentition, expressions, eyes, lashes, materials
 from hack_model.build.anthropometry import read_measures
 from hack_model.build.assemble import Control, Geometry
@@ -25,7 +26,6 @@ from hack_model.build.rigging import rig_fields
 from hack_model.build.source import MakeHumanSource
 from hack_model.build.symmetry import mirror_of_parts
 from hack_model.errors import ParameterError
-from hack_model.packing import Refinement
 from hack_model.resources import data_folder
 from hack_model.schema import SCHEMA_VERSION
 from hack_model.spine import read_spine
@@ -78,7 +78,7 @@ def make_asset(
         head, control, modifiers, measures, regions, seed=seed, count=identities, report=report
     )  # fmt: skip
     report("skeleton and skin", 0, 1)
-    refinement = Refinement(control.columns, control.weights, identity.basis)
+    refinement = Refinement(control.columns, control.weights, identity.basis.shape[1])
     arrays: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "name": "hack-open",
@@ -90,13 +90,13 @@ def make_asset(
         **rig_fields(head, parts, geometry, read_spine(tables / "cervical_spine.csv")),
         **landmark_fields(head, geometry, tables),
         **_region_fields(regions, len(geometry.vertices)),
-        "shape_basis": refinement.apply(identity.basis),
+        "shape_basis": Basis.on_control(identity.basis, refinement),
         "direction_names": np.array(list(identity.directions)),
         "directions": np.stack(list(identity.directions.values())),
         "expression_names": np.array(expression_names),
         "expression_basis": expression_basis,
     }
-    return ModelAsset.from_arrays(arrays, refinement=refinement)
+    return ModelAsset.from_arrays(arrays)
 
 
 def _silent(stage: str, done: int, total: int) -> None:

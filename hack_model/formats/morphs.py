@@ -2,8 +2,9 @@
 
 All weights lie in [0, 1] for a clip whose activations do: Blender's importer clamps what leaves that range after the
 first frame. Order: ARKit's 52 names in Apple's order (those the model has), then the model's other expressions under
-their own names, the larynx, and the pose correctives. Everything the model adds to its rest shape is linear in these
-weights but for the larynx' slide, which in-between targets approximate.
+their own names, the combinations, the larynx, and the pose correctives. Everything the model adds to its rest shape is
+linear in these weights but for the larynx' slide, which in-between targets approximate; a combination's weight, a
+product of activations, is computed for each frame.
 """
 
 from __future__ import annotations
@@ -46,12 +47,12 @@ class MorphTarget:
 
 def morph_targets(rig: Rig, clip: Clip) -> list[MorphTarget]:
     """All targets of a rig, each with its weight in every frame of a clip with the rig's expressions."""
-    return [*_expressions(rig, clip), *_larynx(rig, clip), *_correctives(rig, clip)]
+    return [*_expressions(rig, clip), *_combinations(rig, clip), *_larynx(rig, clip), *_correctives(rig, clip)]
 
 
 def _expressions(rig: Rig, clip: Clip) -> Iterator[MorphTarget]:
     names = rig.model.expression_names
-    offsets = _rest(rig, expression=np.eye(len(names), dtype=np.float32)) - _rest(rig)
+    offsets = np.asarray(rig.expression_basis)
     values = clip.expression
     index = {name: position for position, name in enumerate(names)}
     sides: list[MorphTarget] = []
@@ -67,6 +68,17 @@ def _expressions(rig: Rig, clip: Clip) -> Iterator[MorphTarget]:
             sides += [MorphTarget(names[place], offsets[place], values[:, place] - shared) for place in present]
     yield from (MorphTarget(name, offsets[place], values[:, place]) for name, place in index.items())
     yield from sides
+
+
+def _combinations(rig: Rig, clip: Clip) -> Iterator[MorphTarget]:
+    """A target per combination under its own name."""
+    rule = rig.model.combinations
+    if rule is None:
+        return
+    weights = np.asarray(rule.weights(np.asarray(clip.expression, np.float32)))
+    offsets = np.asarray(rig.combination_basis)
+    for index, name in enumerate(rig.asset.combination_names):
+        yield MorphTarget(name, offsets[index], weights[:, index])
 
 
 def _larynx(rig: Rig, clip: Clip) -> Iterator[MorphTarget]:
@@ -96,7 +108,7 @@ def _correctives(rig: Rig, clip: Clip) -> Iterator[MorphTarget]:
     if weights is None:
         return
     for index, feature in enumerate(rig.model.asset.pose_features.tolist()):
-        offsets, weight = np.asarray(rig.model.pose_basis[index]), np.asarray(weights[:, index])
+        offsets, weight = np.asarray(rig.pose_basis[index]), np.asarray(weights[:, index])
         if offsets.any():
             yield MorphTarget(f"{CORRECTIVE_PREFIX}{feature:02d}+", offsets, np.maximum(weight, 0))
             yield MorphTarget(f"{CORRECTIVE_PREFIX}{feature:02d}-", -offsets, np.maximum(-weight, 0))

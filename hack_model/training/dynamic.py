@@ -91,7 +91,7 @@ def regressed_joints(asset: ModelAsset, neutral: Float[Array, "b V 3"]) -> Float
 def prepared(asset: ModelAsset) -> ModelAsset:
     """The asset with one corrective for each of :data:`FEATURES`, zero where it had none."""
     basis = np.zeros((len(FEATURES), asset.vertex_count, 3), np.float32)
-    for feature, corrective in zip(asset.pose_features, asset.pose_basis, strict=True):
+    for feature, corrective in zip(asset.pose_features, asset.pose_basis.dense(), strict=True):
         if feature in FEATURES:
             basis[np.searchsorted(FEATURES, feature)] = corrective
     return replace(asset, pose_basis=basis, pose_features=FEATURES)
@@ -253,7 +253,7 @@ def _with_correctives(asset: ModelAsset, meshes: PosedMeshes, noise: float, coun
         active = _features(model, meshes, numbers)
         normal += active.T @ active
         right += active.T @ np.matmul(turned, missing[..., None]).reshape(len(numbers), -1)
-    start = asset.pose_basis.reshape(features, -1).astype(np.float64)
+    start = asset.pose_basis.dense().reshape(features, -1).astype(np.float64)
     right = (right + normal @ start).reshape(features, asset.vertex_count, 3).swapaxes(0, 1)
     basis = _smooth_solution(normal, right, _locality(asset, noise), asset, noise)
     return replace(asset, pose_basis=basis.swapaxes(0, 1))
@@ -277,7 +277,7 @@ def _smooth_solution(
     """Each vertex' correctives given its neighbours', swept until neighbours agree (block Jacobi)."""
     laplacian = edge_laplacian(asset.faces, asset.template) * (noise / _CORRECTIVE_SLOPE_SD) ** 2
     degree = laplacian.diagonal()
-    basis = np.ascontiguousarray(asset.pose_basis.swapaxes(0, 1), np.float64)
+    basis = np.ascontiguousarray(asset.pose_basis.dense().swapaxes(0, 1), np.float64)
     for _ in range(_SMOOTHING_SWEEPS):
         flat = basis.reshape(len(basis), -1)
         pulled = right + (degree[:, None] * flat - laplacian @ flat).reshape(basis.shape)

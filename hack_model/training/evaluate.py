@@ -75,7 +75,7 @@ def evaluate(asset: ModelAsset, dataset: Dataset | None = None, *, seed: int = 0
     shows the data's people and expressions), specificity (how far random heads of the model lie from the nearest of the
     data's) and the error of poses by region. ``held_out`` is false when the model was trained on this very dataset.
     """
-    shape, expression = Space.of(asset.shape_basis), Space.of(asset.expression_basis)
+    shape, expression = Space.of(asset.shape_basis.dense()), Space.of(asset.expression_basis.dense())
     report: dict[str, Any] = {
         "model": f"{asset.name} {asset.version}",
         "shape": {"compactness": shape.compactness()},
@@ -186,7 +186,7 @@ def _expression_figures(
     if not chosen.any():
         return {}
     asset = model.asset
-    basis = asset.expression_basis.reshape(len(asset.expression_basis), -1)
+    basis = asset.expression_basis.dense().reshape(len(asset.expression_basis), -1)
     active = activations(dataset, asset.expression_names)
     errors, driven, done = np.zeros(len(space.counts())), 0.0, 0
     shown = np.flatnonzero(active[chosen].any(axis=0))

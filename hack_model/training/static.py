@@ -203,7 +203,7 @@ def learn_expressions(
     names = expression_names(dataset, model.asset)
     weights = activations(dataset, names)
     start = np.zeros((len(names), model.vertex_count, 3))
-    start[: len(model.expression_names)] = model.asset.expression_basis
+    start[: len(model.expression_names)] = model.asset.expression_basis.dense()
     chosen = dataset.rest & ~dataset.neutral
     normal = np.eye(len(names)) * (noise / _EXPRESSION_SD) ** 2
     right = np.zeros((len(names), 3 * model.vertex_count))
@@ -224,7 +224,7 @@ def projected_directions(asset: ModelAsset, basis: Float[Array, "S V 3"]) -> Flo
     """The template's semantic directions in a new shape basis, nearest in the least-squares sense."""
     if not asset.directions.size:
         return asset.directions
-    wanted = np.tensordot(asset.directions, asset.shape_basis, axes=1).reshape(len(asset.directions), -1)
+    wanted = np.tensordot(asset.directions, asset.shape_basis.dense(), axes=1).reshape(len(asset.directions), -1)
     flat = basis.reshape(len(basis), -1).astype(np.float64)
     return np.linalg.lstsq(flat @ flat.T, flat @ wanted.T, rcond=None)[0].T
 

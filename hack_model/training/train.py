@@ -31,6 +31,12 @@ from hack_model.training.static import (
 if TYPE_CHECKING:
     Array = np.ndarray
 
+NOT_PERSONAL: dict[str, Any] = {
+    f"personal_{kind}_{part}": np.zeros((0,) * dims)
+    for kind in ("expression", "pose")
+    for part, dims in (("basis", 3), ("map", 2))
+} | {f"personal_{kind}_pairs": np.zeros((0, 2), np.int32) for kind in ("expression", "pose")}
+
 _DYNAMIC_FIELDS = ("joint_regressor_vertices", "joint_regressor_weights", "joint_offsets", "weights", "pose_basis")
 
 
@@ -101,7 +107,10 @@ def _static(
         directions=projected_directions(template, basis),
         expression_names=names,
         expression_basis=expressions["basis"],
+        combination_basis=template.combination_basis.dense(),
+        pose_basis=template.pose_basis.dense(),
         refinement=None,
+        **NOT_PERSONAL,
     )
     figures = {
         "subjects": len(dataset.subject_names),
@@ -142,7 +151,7 @@ def _dynamic(
 
         def compute(current: ModelAsset = asset, number: int = number) -> dict[str, np.ndarray]:
             learned = iterate(current, start, meshes, options.noise, progress, number)
-            return {field: getattr(learned, field) for field in _DYNAMIC_FIELDS}
+            return {field: np.asarray(getattr(learned, field)) for field in _DYNAMIC_FIELDS}
 
         asset = replace(asset, **checkpoints.stage(f"neck-{number}", compute))
     return asset, count

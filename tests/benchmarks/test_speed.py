@@ -21,7 +21,7 @@ from tests.support.synthetic import random_parameters, synthetic_asset
 @pytest.fixture(scope="module")
 def asset() -> ModelAsset:
     """14,101 vertices, 56 expressions, 72 correctives; the release has 14,062."""
-    return synthetic_asset(rings=125, segments=112, all_correctives=True, shape=50)
+    return synthetic_asset(rings=125, segments=112, all_correctives=True, shape=50, personal=False)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def per_term(asset: ModelAsset, parameters: dict[str, Any], bump: np.ndarray) ->
     """The formula as it is written down: one term after another, a 4x4 matrix per vertex."""
     turns = rotation_matrix(np.concatenate([parameters["pose"], parameters["eye_pose"]]))
     features = (turns[:8] - np.eye(3)).reshape(72)[asset.pose_features]
-    rest = asset.template + (asset.expression_basis * parameters["expression"][:, None, None]).sum(0)
-    rest = rest + (asset.pose_basis * features[:, None, None]).sum(0) + bump * parameters["larynx_size"]
+    rest = asset.template + (asset.expression_basis.dense() * parameters["expression"][:, None, None]).sum(0)
+    rest = rest + (asset.pose_basis.dense() * features[:, None, None]).sum(0) + bump * parameters["larynx_size"]
     regressed = (asset.template[asset.joint_regressor_vertices] * asset.joint_regressor_weights[..., None]).sum(1)
     transforms = joint_transforms(regressed + asset.joint_offsets, asset.joint_frames, turns)
     blended = (transforms * asset.weights[:, :, None, None]).sum(1)

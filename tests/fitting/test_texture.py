@@ -30,7 +30,7 @@ SIZE = 256
 @cache
 def head() -> ModelAsset:
     """The synthetic head with a face: landmarks of the jaw and the brows where a face's outline is."""
-    asset = synthetic_asset(shape=2, correctives=False, rings=48, segments=48)
+    asset = synthetic_asset(shape=2, correctives=False, personal=False, rings=48, segments=48)
     skin = asset.template[asset.part("skin")]
     front = np.flatnonzero(skin[:, 2] > 0.01)
     angle = np.linspace(np.pi, 2 * np.pi, 17)

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from hack_model import HACK, AssetError, ModelAsset
 from hack_model.arrayfile import atomic_file, read_array, write_arrays
-from hack_model.packing import Refinement
+from hack_model.basis import Basis, Refinement
+from hack_model.packing import BASES, pack
 from hack_model.schema import FIELDS
 from tests.support.synthetic import random_parameters, synthetic_asset
 
@@ -39,7 +40,10 @@ def equal(first: ModelAsset, second: ModelAsset) -> None:
 
 
 def damaged(asset: ModelAsset, path: Path, **changes: Any) -> Path:
-    arrays = {**asset.to_arrays(), **changes}
+    """The asset's file with other arrays; a basis that changes is given whole, in place of all its own arrays."""
+    changed_bases = tuple(f"{name}_" for name in changes if name in BASES)
+    kept = {name: value for name, value in asset.to_arrays().items() if not name.startswith(changed_bases or ("-",))}
+    arrays = {**kept, **changes}
     return write_arrays(path, {name: value for name, value in arrays.items() if value is not None})
 
 
@@ -54,8 +58,11 @@ def test_save_and_load_round_trip_byte_for_byte(asset: ModelAsset, saved: Path, 
 
 def test_packed_round_trip_is_within_a_micrometre(asset: ModelAsset, tmp_path: Path) -> None:
     loaded = ModelAsset.load(asset.save(tmp_path / "packed.npz", packed=True))
-    for name in ("shape_basis", "expression_basis", "pose_basis"):
-        assert np.abs(getattr(loaded, name) - getattr(asset, name)).max() < 1e-6
+    for name in (*BASES, "personal_expression_basis", "personal_pose_basis"):
+        assert np.abs(np.asarray(getattr(loaded, name)) - np.asarray(getattr(asset, name))).max() < 5e-7, name
+    for field in FIELDS:
+        if field.kind == "int":
+            np.testing.assert_array_equal(getattr(loaded, field.name), getattr(asset, field.name), err_msg=field.name)
     parameters = random_parameters(asset)
     first, second = HACK.from_asset(asset)(**parameters), HACK.from_asset(loaded)(**parameters)
     assert np.abs(first.vertices - second.vertices).max() < 1e-5
@@ -67,17 +74,19 @@ def test_packed_shape_basis_lives_on_the_control_mesh(asset: ModelAsset, tmp_pat
     control = random.normal(scale=1e-3, size=(len(asset.shape_basis), 40, 3)).astype(np.float32)
     vertices = random.integers(0, 40, (asset.vertex_count, 4))
     weights = random.dirichlet(np.ones(4), asset.vertex_count).astype(np.float32)
-    refinement = Refinement(vertices, weights, control)
+    refinement = Refinement(vertices, weights, 40)
     expected = np.einsum("vn,svnc->svc", weights, control[:, vertices])
-    refined = replace(asset, shape_basis=expected, refinement=refinement)
+    basis = Basis.on_control(control, refinement)
+    np.testing.assert_allclose(basis.dense(), expected, atol=1e-9)
+    refined = replace(plain_asset(asset), shape_basis=basis, refinement=refinement)
     path = refined.save(tmp_path / "refined.npz", packed=True)
     loaded = ModelAsset.load(path)
-    assert np.abs(loaded.shape_basis - expected).max() < 1e-6
+    assert np.abs(loaded.shape_basis.dense() - expected).max() < 1e-6
     assert loaded.refinement is not None
     np.testing.assert_allclose(
         loaded.save(tmp_path / "b.npz", packed=True).stat().st_size, path.stat().st_size, rtol=0.01
     )
-    bad = dict(np.load(path))
+    bad = loaded.to_arrays()
     bad["refinement_vertices"] = bad["refinement_vertices"] + 1
     with pytest.raises(AssetError, match="refinement_vertices holds indices outside 0…39"):
         ModelAsset.load(write_arrays(tmp_path / "bad.npz", bad))
@@ -128,7 +137,8 @@ def test_unknown_fields_are_named_together_with_missing_ones(asset: ModelAsset, 
 
 def changed(name: str, index: Any, value: Any) -> Callable[[ModelAsset], dict[str, np.ndarray]]:
     def make(asset: ModelAsset) -> dict[str, np.ndarray]:
-        array = getattr(asset, name).astype(np.result_type(getattr(asset, name), np.asarray(value).dtype))
+        old = np.asarray(getattr(asset, name))
+        array = old.astype(np.result_type(old, np.asarray(value).dtype))
         array[index] = value
         return {name: array}
 
@@ -172,11 +182,14 @@ FAULTS: list[tuple[Any, str]] = [
     (lambda a: {"part_names": np.array("skin")}, r"field part_names has shape \(\), wanted 1 dimensions"),
     (lambda a: {"larynx_metres_per_v": np.zeros(2)}, "field larynx_metres_per_v has shape"),
     (lambda a: {"larynx_metres_per_v": np.array(0.0)}, "field larynx_metres_per_v is zero"),
-    (lambda a: {"template": a.template[:-1]}, r"wanted \(.*V.*\) with V = 484"),
+    (lambda a: {"template": a.template[:-1]}, r"holds vertices outside 0…483|with V = 484"),
     (lambda a: {"template": a.template.T}, "field template has shape"),
-    (lambda a: {"shape_basis": a.shape_basis[0]}, r"field shape_basis has shape \(485, 3\), wanted \(S, V, 3\)"),
+    (
+        lambda a: {"shape_basis": a.shape_basis.dense()[0]},
+        r"field shape_basis has shape \(485, 3\), wanted \(S, V, 3\)",
+    ),
     (lambda a: {"weights": a.weights[:, :10]}, "wanted .* with J = 11"),
-    (lambda a: {"schema_version": np.array(2)}, "schema version 2, this program reads 1"),
+    (lambda a: {"schema_version": np.array(3)}, "schema version 3, this program reads 1 and 2"),
     (lambda a: {"expression_names": np.array([*a.expression_names[:-1], "jawOpen"])}, "expression_names repeats"),
 ]
 
@@ -186,6 +199,89 @@ def test_wrong_values_name_the_field(asset: ModelAsset, tmp_path: Path, fault: A
     with pytest.raises(AssetError, match=message) as caught:
         ModelAsset.load(damaged(asset, tmp_path / "model.npz", **fault(asset)))
     assert "model.npz" in str(caught.value)
+
+
+PERSONAL_FAULTS: list[tuple[Any, str]] = [
+    (changed("combination_sources", (0, 0), 56), "field combination_sources holds indices outside -1…55"),
+    (changed("combination_sources", (0, 0), -2), "field combination_sources holds indices outside -1…55"),
+    (changed("combination_sources", 1, -1), "field combination_sources has a combination of no expression"),
+    (changed("combination_peaks", (0, 0), 0.0), r"field combination_peaks holds values outside \(0, 1\]"),
+    (changed("combination_peaks", (0, 1), 1.5), r"field combination_peaks holds values outside \(0, 1\]"),
+    (changed("combination_peaks", (0, 1), np.nan), "field combination_peaks holds values that are not finite"),
+    (lambda a: {"combination_sources": a.combination_sources[:2]}, "wanted .* with X = 3"),
+    (lambda a: {"combination_names": a.combination_names[:0]}, "combination_names, _sources, _peaks and _basis differ"),
+    (lambda a: {"combination_names": np.array(["a", "b", "b"])}, "combination_names repeats a name"),
+    (lambda a: {"combination_names": np.array(["a", "b", "jawOpen"])}, "'jawOpen', which is an expression's name"),
+    (changed("personal_expression_pairs", (0, 1), 485), "personal_expression_pairs holds control vertices outside"),
+    (changed("personal_expression_pairs", (-1, 0), 59), "personal_expression_pairs holds rows outside 0…58"),
+    (changed("personal_pose_pairs", (0, 0), -1), "personal_pose_pairs holds rows outside 0…5"),
+    (lambda a: {"personal_pose_pairs": a.personal_pose_pairs[::-1]}, "personal_pose_pairs is not sorted"),
+    (lambda a: {"personal_pose_pairs": a.personal_pose_pairs[[0, *range(len(a.personal_pose_pairs) - 1)]]}, "repeats"),
+    (lambda a: {"personal_pose_map": np.zeros((0, 0))}, "personal_pose_basis, _pairs and _map have shapes .* all or"),
+    (lambda a: {"personal_pose_map": a.personal_pose_map[:2]}, "wanted .* with Q = 3"),
+    (lambda a: {"personal_pose_map": a.personal_pose_map[:, :2]}, "wanted .* with S = 6"),
+    (lambda a: {"personal_expression_basis": a.personal_expression_basis[:, :9]}, "wanted .*NU"),
+    (changed("personal_expression_basis", (0, 0, 0), np.inf), "personal_expression_basis holds values that are not"),
+    (lambda a: {"pose_basis": a.pose_basis.dense()[:3]}, "wanted .* with K = "),
+    (lambda a: {"combination_basis_values": np.zeros((4, 3))}, "combination_basis is damaged"),
+    (lambda a: {"combination_basis_vertices": None}, "combination_basis is there twice, or in part|lacks one of its"),
+    (lambda a: {"combination_basis_vertices": sparse(a)["vertices"] + 485}, "combination_basis holds vertices outside"),
+    (lambda a: {"combination_basis_vertices": sparse(a)["vertices"][::-1]}, "combination_basis holds vertices that do"),
+    (lambda a: {"combination_basis_vertices": sparse(a)["vertices"] * 1.0}, "combination_basis has indices of type"),
+    (lambda a: {"combination_basis_starts": sparse(a)["starts"][::-1]}, "combination_basis has rows that do not cover"),
+    (lambda a: {"combination_basis_starts": sparse(a)["starts"][:-1]}, "combination_basis has rows that do not cover"),
+    (lambda a: {"refinement_weights": np.ones((485, 2))}, "refinement_vertices and refinement_weights|damaged"),
+]
+
+
+def sparse(asset: ModelAsset) -> dict[str, Any]:
+    arrays = asset.to_arrays()
+    return {part: arrays[f"combination_basis_{part}"] for part in ("starts", "vertices", "values")}
+
+
+@pytest.mark.parametrize(("fault", "message"), PERSONAL_FAULTS)
+def test_wrong_combinations_and_personal_bases_name_the_field(
+    asset: ModelAsset, tmp_path: Path, fault: Any, message: str
+) -> None:
+    with pytest.raises(AssetError, match=message):
+        ModelAsset.load(damaged(asset, tmp_path / "model.npz", **fault(asset)))
+
+
+def plain_asset(asset: ModelAsset) -> ModelAsset:
+    """An asset as schema 1 knew it."""
+    return synthetic_asset(int(asset.version), personal=False)
+
+
+def test_files_of_schema_1_load_as_they_are(asset: ModelAsset, tmp_path: Path) -> None:
+    old = plain_asset(asset)
+    arrays = {
+        name: v for name, v in old.to_arrays().items() if not name.startswith(("personal", "combination", *BASES))
+    }
+    bases = {name: getattr(old, name).dense() for name in ("shape_basis", "expression_basis", "pose_basis")}
+    loaded = ModelAsset.load(write_arrays(tmp_path / "1.npz", {**arrays, **bases, "schema_version": np.array(1)}))
+    equal(loaded, old)
+    assert loaded.schema_version == 2
+    for name, values in bases.items():
+        scale = (np.abs(values).max(axis=(1, 2)) / 32767).astype(np.float32)
+        steps = np.moveaxis(np.rint(values / scale[:, None, None]).astype(np.int16), -1, 1)
+        arrays |= {f"{name}_quantised": np.stack([steps >> 8, steps & 255]).astype(np.uint8), f"{name}_scale": scale}
+    packed = ModelAsset.load(write_arrays(tmp_path / "2.npz", {**arrays, "schema_version": np.array(1)}))
+    for name, values in bases.items():
+        np.testing.assert_allclose(getattr(packed, name).dense(), values, atol=1e-6)
+
+
+@pytest.mark.parametrize("part", ["steps", "scale", "mask", "deltas"])
+def test_damaged_packed_arrays_name_the_field(asset: ModelAsset, tmp_path: Path, part: str) -> None:
+    """Every packed array cut short, of another type, of another depth, or gone where its field needs it."""
+    packed = pack(asset.to_arrays())
+    for name in [name for name in packed if name.endswith(f"_{part}") and packed[name].size]:
+        array = packed[name]
+        for wrong in (None, array[:-1], array[..., :-1], array.astype(np.int64), array[0], array[..., None]):
+            if wrong is None and part == "deltas":
+                continue
+            arrays = {**packed, name: wrong} if wrong is not None else {n: v for n, v in packed.items() if n != name}
+            with pytest.raises(AssetError, match="field" if part == "deltas" else name.split("_basis")[0]):
+                ModelAsset.load(write_arrays(tmp_path / "bad.npz", arrays))
 
 
 class _Bomb:

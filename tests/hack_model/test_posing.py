@@ -83,8 +83,8 @@ def test_converted_poses_move_the_head_alike(asset: ModelAsset, turned_oc1: Mode
     converted = convert_pose(pose, asset, turned_oc1)
     np.testing.assert_allclose(converted[:, :7], pose[:, :7], atol=1e-7)
     np.testing.assert_allclose(converted[:, 7], np.stack([pose[:, 7, 0], pose[:, 7, 2], -pose[:, 7, 1]], 1), atol=1e-7)
-    first = HACK.from_asset(replace(asset, pose_basis=asset.pose_basis * 0))(pose=pose)
-    second = HACK.from_asset(replace(turned_oc1, pose_basis=asset.pose_basis * 0))(pose=converted)
+    first = HACK.from_asset(replace(asset, pose_basis=asset.pose_basis.dense() * 0))(pose=pose)
+    second = HACK.from_asset(replace(turned_oc1, pose_basis=asset.pose_basis.dense() * 0))(pose=converted)
     np.testing.assert_allclose(first.vertices, second.vertices, atol=1e-6)
     np.testing.assert_allclose(convert_pose(converted, turned_oc1, asset), pose, atol=1e-7)
 

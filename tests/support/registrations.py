@@ -28,7 +28,7 @@ class Plan:
 
 def truth() -> ModelAsset:
     """The model to be found again: correctives on all 63 features, expressions that come from a few meshes."""
-    asset = synthetic_asset(0, all_correctives=True, rings=16, segments=12)
+    asset = synthetic_asset(0, all_correctives=True, rings=16, segments=12, personal=False)
     return replace(asset, pose_basis=asset.pose_basis[9:], pose_features=asset.pose_features[9:])
 
 
@@ -44,10 +44,10 @@ def first_guess(asset: ModelAsset) -> ModelAsset:
         asset,
         name="guess",
         template=asset.template * 1.01,
-        shape_basis=asset.shape_basis[:1] * 0,
+        shape_basis=asset.shape_basis[:1].dense() * 0,
         directions=np.ones((1, 1)),
         direction_names=("sex",),
-        expression_basis=asset.expression_basis * 0.6,
+        expression_basis=asset.expression_basis.dense() * 0.6,
         pose_basis=asset.pose_basis[:0],
         pose_features=asset.pose_features[:0],
         weights=weights,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
 from hack_model.asset import ModelAsset
+from hack_model.basis import Basis
 from hack_model.names import CERVICAL_JOINTS, HACK_EXPRESSIONS, SKELETON
 
 NECK_TOP, CROWN, BOTTOM = -0.09, 0.12, -0.20
@@ -36,10 +38,12 @@ def synthetic_asset(
     segments: int = 16,
     landmarks: bool = True,
     all_correctives: bool = False,
+    personal: bool = True,
 ) -> ModelAsset:
     """An asset of ``rings * segments + 101`` vertices; the same arguments give the same asset.
 
-    ``all_correctives`` gives one corrective to each of the 72 pose features instead of a handful.
+    ``all_correctives`` gives one corrective to each of the 72 pose features instead of a handful. ``personal`` adds
+    combinations of expressions, and expressions, combinations and correctives that differ between identities.
     """
     random = np.random.default_rng(seed)
     skin, skin_faces, skin_uv, skin_face_uv = _skin(rings, segments)
@@ -59,7 +63,7 @@ def synthetic_asset(
     regressed = np.einsum("gn,gnc->gc", regressor_weights, template[regressor_vertices])
     height = np.clip((template[:, 1] - BOTTOM) / 0.13, 0, 1)[:, None]
     landmark_vertices, landmark_weights = _landmarks(random, skin, skin_faces, 68 + 478 if landmarks else 0)
-    return ModelAsset(
+    asset = ModelAsset(
         name="synthetic",
         version=str(seed),
         licence="CC0-1.0",
@@ -78,11 +82,11 @@ def synthetic_asset(
         mirror_vertices=mirror,
         region_names=("face", "neck"),
         region_weights=np.stack([height[:, 0], 1 - height[:, 0]]),
-        shape_basis=_smooth_fields(random, template, shape, 0.003) / np.arange(1, shape + 1)[:, None, None],
+        shape_basis=Basis.of(_smooth_fields(random, template, shape, 0.003) / np.arange(1, shape + 1)[:, None, None]),
         direction_names=("sex", "age"),
         directions=random.normal(size=(2, shape)),
         expression_names=(*HACK_EXPRESSIONS, "tongueOut"),
-        expression_basis=_expressions(random, template, mirror) * height,
+        expression_basis=Basis.of(_expressions(random, template, mirror) * height),
         joint_regressor_vertices=regressor_vertices,
         joint_regressor_weights=regressor_weights,
         joint_offsets=joints - regressed,
@@ -91,7 +95,7 @@ def synthetic_asset(
         joint_limits=np.tile([[-0.25, 0.25], [-0.4, 0.4], [-0.2, 0.2]], (10, 1, 1)),
         joint_rhythm=_RHYTHM,
         weights=_weights(template, starts),
-        pose_basis=_smooth_fields(random, template, len(features), 0.002),
+        pose_basis=Basis.of(_smooth_fields(random, template, len(features), 0.002)),
         pose_features=features,
         larynx_map=_larynx_map(),
         larynx_uv=_larynx_uv(skin, len(template)),
@@ -101,6 +105,46 @@ def synthetic_asset(
         landmarks68_weights=landmark_weights[:68],
         landmarks478_vertices=landmark_vertices[68:],
         landmarks478_weights=landmark_weights[68:],
+    )
+    return with_personal(asset, seed) if personal else asset
+
+
+COMBINATIONS = {
+    "jawOpen+mouthClose": {"jawOpen": 1.0, "mouthClose": 1.0},
+    "eyeBlink_L@50": {"eyeBlink_L": 0.5},
+    "mouthSmile_L+mouthPucker+jawOpen@30": {"mouthSmile_L": 1.0, "mouthPucker": 1.0, "jawOpen": 0.3},
+}
+"""Peak of each source of the synthetic combinations: two at once, an in-between, and both together."""
+
+
+def with_personal(asset: ModelAsset, seed: int = 0, components: int = 3) -> ModelAsset:
+    """The asset with combinations, and with expressions, combinations and correctives of each identity's own."""
+    random = np.random.default_rng(seed + 17)
+    sources = np.full((len(COMBINATIONS), 3), -1)
+    peaks = np.ones(sources.shape)
+    for row, factors in enumerate(COMBINATIONS.values()):
+        sources[row, : len(factors)] = [asset.expression_names.index(name) for name in factors]
+        peaks[row, : len(factors)] = list(factors.values())
+    face = asset.region_weights[0][:, None]
+    fields = _smooth_fields(random, asset.template, len(COMBINATIONS), 0.004) * face
+    rows = {"expression": len(asset.expression_names) + len(COMBINATIONS), "pose": len(asset.pose_basis)}
+    personal = {}
+    for kind, count in rows.items():
+        pairs = np.argwhere(random.uniform(size=(count, asset.control_count)) < 0.2)
+        personal |= {
+            f"personal_{kind}_basis": random.normal(scale=4e-4, size=(components, len(pairs), 3)),
+            f"personal_{kind}_pairs": pairs,
+            f"personal_{kind}_map": random.normal(scale=0.5, size=(components, len(asset.shape_basis))),
+        }
+    if not len(asset.pose_basis):
+        personal = {name: value for name, value in personal.items() if "pose" not in name}
+    return replace(
+        asset,
+        combination_names=tuple(COMBINATIONS),
+        combination_sources=sources,
+        combination_peaks=peaks,
+        combination_basis=np.where(np.abs(fields).max(axis=2, keepdims=True) > 2e-3, fields, 0),
+        **personal,
     )
 
 

@@ -59,7 +59,7 @@ def test_figures_of_a_learned_model(learned: Learned, held_out: Dataset, tmp_pat
 def test_specificity_of_known_heads_is_what_it_should_be(tmp_path: Path) -> None:
     """One component, two people at ±1 and a step aside: so far is a random head from the nearer one, ||z| - 1| away."""
     known = truth()
-    axis, aside = known.shape_basis[0].astype(float), known.shape_basis[1].astype(float)
+    axis, aside = known.shape_basis[:2].dense().astype(float)
     aside = aside - axis * (aside * axis).sum() / (axis**2).sum()
     with DatasetWriter(tmp_path, licence="x") as out:
         for sign in (1, -1):

@@ -50,7 +50,7 @@ def test_correctives_weights_and_joints_each_matter(learned: Learned, held_out: 
 
 def test_held_out_identities_to_noise_level(learned: Learned, people: Neutrals) -> None:
     asset = learned[0]
-    basis = asset.shape_basis.reshape(len(asset.shape_basis), -1)
+    basis = asset.shape_basis.dense().reshape(len(asset.shape_basis), -1)
     heads = (people.open() - asset.template).reshape(len(people.open()), -1)
     missing = heads - np.linalg.lstsq(basis.T, heads.T, rcond=None)[0].T @ basis
     assert np.sqrt(np.mean(missing**2)) < NOISE
@@ -60,7 +60,7 @@ def test_held_out_identities_to_noise_level(learned: Learned, people: Neutrals) 
 def test_shape_coefficients_have_unit_variance(learned: Learned, registrations: Dataset, tmp_path: Path) -> None:
     asset = learned[0]
     heads = Neutrals.create(tmp_path / "n.npy", registrations, HACK.from_asset(asset), lambda *_: None).open()
-    basis = asset.shape_basis.reshape(len(asset.shape_basis), -1).astype(float)
+    basis = asset.shape_basis.dense().reshape(len(asset.shape_basis), -1).astype(float)
     flat = (heads - asset.template).reshape(len(heads), -1)
     coefficients = np.linalg.solve(basis @ basis.T, basis @ flat.T)
     np.testing.assert_allclose(coefficients.std(axis=1, ddof=1), 1, atol=0.02)
@@ -69,7 +69,7 @@ def test_shape_coefficients_have_unit_variance(learned: Learned, registrations: 
 def test_expressions_and_larynx_are_found(learned: Learned) -> None:
     asset, known = learned[0], truth()
     shown = [known.expression_names.index(name) for name in SHOWN]
-    missing = asset.expression_basis[shown] - known.expression_basis[shown]
+    missing = asset.expression_basis[shown].dense() - known.expression_basis[shown].dense()
     assert np.sqrt(np.mean(missing**2)) < NOISE
     others = np.delete(np.arange(len(known.expression_names)), shown)
     np.testing.assert_array_equal(asset.expression_basis[others], first_guess(known).expression_basis[others])
