@@ -132,14 +132,19 @@ def info(
 @app.command()
 def export(
     clip: Annotated[Path, typer.Argument(help="Clip (.npz) of one or more frames, as `fit` writes it.")],
-    output: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="File to write: .glb, .obj or .ply.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", dir_okay=False, help="File to write: .glb, .usda, .usdc, .usdz (extra usd), .obj or .ply."
+        ),
+    ],
     model: ModelOption = None,
     texture: Annotated[
-        Path | None, typer.Option(help="PNG or JPEG for the skin (.glb, .obj); the model's own colours when left out.")
+        Path | None, typer.Option(help="PNG or JPEG for the skin (not .ply); the model's own colours when left out.")
     ] = None,
     frame: Annotated[
         int | None,
-        typer.Option(help="Frame to write, counted from 0. Left out: .glb gets all frames, .obj and .ply frame 0."),
+        typer.Option(help="Frame to write, counted from 0. Left out: GLB and USD get all, .obj and .ply frame 0."),
     ] = None,
     placement: Annotated[
         bool, typer.Option(help="Keep the whole head's rotation, translation (metres) and scale from the clip.")
