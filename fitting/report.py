@@ -31,6 +31,7 @@ REPORT_VERSION = 1
 UNSEEN = {
     "larynx_size": "no landmark lies on the throat; left at none",
     "larynx_shift": "no landmark lies on the throat; left at rest",
+    "larynx_forward": "no landmark lies on the throat; left at rest",
     "pose per joint": "a face shows the head's rotation only; it is shared over the eight joints as real spines do",
     "torso rotation": "no landmark lies on the torso; it is taken to face the camera, upright, as far as the neck's "
     "limits allow",
@@ -87,7 +88,11 @@ def fit_report(
         "head_pose_deg": _head_pose(model, fit),
         "neck_deg": _neck(asset, clip),
         "gaze_deg": _gaze(model, fit),
-        "larynx": {"size": float(clip.larynx_size[0]), "shift_mm": 1000 * float(clip.larynx_shift[0])},
+        "larynx": {
+            "size": float(clip.larynx_size[0]),
+            "shift_mm": 1000 * float(clip.larynx_shift[0]),
+            "forward_mm": 1000 * float(clip.larynx_forward[0]),
+        },
         "camera": {
             "focal_px": _rounded(camera.focal, 2),
             "centre_px": [_rounded(value, 2) for value in camera.centre],

@@ -80,6 +80,8 @@ class ModelAsset:
     larynx_uv: Float[Array, "V 2"]
     larynx_direction: Float[Array, "3"]
     larynx_metres_per_v: float
+    larynx_forward_map: Float[Array, "A B"] = dataclasses.field(default_factory=_none(0, 0))
+    larynx_identity: Float[Array, " S"] = dataclasses.field(default_factory=_none(0))
     albedo: UInt8[Array, "H W 3"] = dataclasses.field(default_factory=_none(0, 0, 3, dtype=np.uint8))
     mirror_vertices: Int[Array, " V"] = dataclasses.field(default_factory=_none(0, dtype=np.int32))
     region_names: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from hack_model.arrayfile import read_arrays, write_arrays
 from hack_model.asset import ModelAsset
 from hack_model.errors import FormatError, HackError, ParameterError
 from hack_model.kinematics import slerp
+from hack_model.larynx import SWALLOW_DURATION, SWALLOW_FORWARD, SWALLOW_RISE, swallow
 from hack_model.parameters import PARAMETERS
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray
 
-CLIP_VERSION: Final = 1
+CLIP_VERSION: Final = 2
+"""2 added ``larynx_forward``; files of version 1 are read as clips without it."""
 
 _MOTION = {
     name: tuple(dim if isinstance(dim, int) else None for dim in parameter.dims)
@@ -31,6 +33,9 @@ _MOTION = {
     if name not in ("shape", "scale")
 }
 """Per-frame fields and their dimensions after the frame's; None stands for the number of expressions."""
+
+_NEW_FIELDS = {"larynx_forward"}
+"""What version 2 of the file holds and version 1 does not."""
 
 _ROTATIONS = ("pose", "eye_pose", "global_rotation")
 
@@ -53,6 +58,7 @@ class Clip:
     eye_pose: Float[Array, "F 2 3"] = None  # pyright: ignore[reportAssignmentType]
     larynx_size: Float[Array, " F"] = None  # pyright: ignore[reportAssignmentType]
     larynx_shift: Float[Array, " F"] = None  # pyright: ignore[reportAssignmentType]
+    larynx_forward: Float[Array, " F"] = None  # pyright: ignore[reportAssignmentType]
     global_rotation: Float[Array, "F 3"] = None  # pyright: ignore[reportAssignmentType]
     translation: Float[Array, "F 3"] = None  # pyright: ignore[reportAssignmentType]
     scale: float = 1.0
@@ -129,8 +135,9 @@ class Clip:
         """The clip with the expressions of ``model``, matched by name, and as many shape coefficients as it has.
 
         Expressions the model has and the clip lacks become zero. Raises :class:`ParameterError` when the clip uses an
-        expression or shape component the model lacks, or holds the identity of another model or version (its
-        coefficients mean nothing here); with ``identity=False`` the identity is replaced by the model's mean.
+        expression, a shape component or a glide of the larynx the model lacks, or holds the identity of another model
+        or version (its coefficients mean nothing here); with ``identity=False`` the identity is replaced by the
+        model's mean.
         """
         asset = _asset(model)
         known = {name: column for column, name in enumerate(asset.expression_names)}
@@ -141,6 +148,9 @@ class Clip:
             elif self.expression[:, column].any():
                 frame = int(np.flatnonzero(self.expression[:, column])[0])
                 raise ParameterError(f"model {asset.name} has no expression {name!r}, which frame {frame} uses")
+        if self.larynx_forward.any() and not asset.larynx_forward_map.size:
+            frame = int(np.flatnonzero(self.larynx_forward)[0])
+            raise ParameterError(f"model {asset.name} has no forward glide of the larynx, which frame {frame} uses")
         shape = np.zeros(len(asset.shape_basis), np.float32)
         if identity:
             self._check_identity(asset)
@@ -165,6 +175,24 @@ class Clip:
             raise ParameterError(
                 f"shape: the clip uses {len(self.shape)} components, model {asset.name} has {len(asset.shape_basis)}"
             )
+
+    def with_swallow(
+        self,
+        start: float = 0.0,
+        *,
+        duration: float = SWALLOW_DURATION,
+        rise: float = SWALLOW_RISE,
+        forward: float = SWALLOW_FORWARD,
+    ) -> Clip:
+        """The clip with one swallow (AU80) added ``start`` seconds after its first frame.
+
+        Seconds and metres as in :func:`hack_model.larynx.swallow`; a swallow that outlasts the clip is cut off. The
+        larynx keeps its size: a clip without a prominence shows the forward glide alone.
+        """
+        moved = swallow(np.arange(len(self)) / self.fps - start, duration=duration, rise=rise, forward=forward)
+        return replace(
+            self, larynx_shift=self.larynx_shift + moved.shift, larynx_forward=self.larynx_forward + moved.forward
+        )
 
     def resampled(self, fps: float) -> Clip:
         """The same motion at another frame rate, from the first frame to the last the new rate reaches.
@@ -224,14 +252,16 @@ def _checked(name: str, value: Any, wanted: tuple[int, ...]) -> Array:
 def _decoded(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Constructor arguments from the arrays of a file; raises :class:`FormatError` on missing or unknown fields."""
     names = {entry.name for entry in fields(Clip)}
+    if "clip_version" in arrays:
+        version = arrays["clip_version"]
+        if version.shape != () or version.dtype.kind not in "iu" or not 1 <= int(version) <= CLIP_VERSION:
+            raise FormatError(f"clip version {version!s}, this program reads 1 to {CLIP_VERSION}; update hack-model")
+        names -= _NEW_FIELDS if int(version) == 1 else set()
     missing, extra = sorted(names - set(arrays)), sorted(set(arrays) - names - {"clip_version"})
     if missing or extra or "clip_version" not in arrays:
         parts = [f"missing fields: {', '.join(missing)}"] * bool(missing)
         parts += [f"unknown fields: {', '.join(extra)}"] * bool(extra)
         raise FormatError(f"not a clip: {'; '.join(parts) or 'it has no clip_version'}")
-    version = arrays["clip_version"]
-    if version.shape != () or version.dtype.kind not in "iu" or int(version) != CLIP_VERSION:
-        raise FormatError(f"clip version {version!s}, this program reads {CLIP_VERSION}; update hack-model")
     decoded: dict[str, Any] = {name: arrays[name] for name in names}
     for name in ("model_name", "model_version", "camera", "expression_names"):
         rank = 1 if name == "expression_names" else 0

@@ -1,6 +1,6 @@
 """`HACK`: parameters in, vertices and joints out, in numpy or torch.
 
-    x = R(global_rotation) · scale · LBS(T + S(shape) + E(expression; shape) + P(pose; shape) + L(size, shift),
+    x = R(global_rotation) · scale · LBS(T + S(shape) + E(expression; shape) + P(pose; shape) + L(larynx; shape),
         J(shape), pose, W) + translation
 
 after "HACK: Learning a Parametric Head and Neck Model for High-fidelity Animation" (SIGGRAPH 2023, arXiv 2305.04469);
@@ -88,6 +88,7 @@ class HACK:
         self.weights = constant((weights / weights.sum(axis=1, keepdims=True)).T)
         self.larynx = Larynx.of(asset, backend, None if vertices is None else self.vertex_indices)
         self.larynx_direction = constant(asset.larynx_direction)
+        self._larynx_identity = constant(asset.larynx_identity) if asset.larynx_identity.size else None
 
     def __repr__(self) -> str:
         place = f"{self.backend.name} {self.backend.dtype_name} on {self.backend.device}"
@@ -114,6 +115,7 @@ class HACK:
         eye_pose: Float[Array, "*batch 2 3"] | None = None,
         larynx_size: Float[Array, "*batch"] | float | None = None,
         larynx_shift: Float[Array, "*batch"] | float | None = None,
+        larynx_forward: Float[Array, "*batch"] | float | None = None,
         global_rotation: Float[Array, "*batch 3"] | None = None,
         translation: Float[Array, "*batch 3"] | None = None,
         scale: Float[Array, "*batch"] | float | None = None,
@@ -129,8 +131,8 @@ class HACK:
         frames = max((_frames(kind, checked[kind]) for kind in moving), default=0)
         rig = self._rig(checked, moving, baked=frames > _FRAMES_TO_BAKE)
         return rig(
-            checked.get("expression"), checked.get("pose"), eye_pose, larynx_size, larynx_shift, global_rotation,
-            translation,
+            checked.get("expression"), checked.get("pose"), eye_pose, larynx_size, larynx_shift, larynx_forward,
+            global_rotation, translation,
         )  # fmt: skip
 
     def rig(
@@ -151,6 +153,7 @@ class HACK:
         """``baked`` puts one identity's own part into the basis, which makes frames fast; batches keep it apart."""
         template, joints, basis = self._template, self.joint_template, self._motion_basis
         apart: dict[str, tuple[Personal, Array]] = {}
+        prominence = None
         coefficients = checked.get("shape")
         if coefficients is not None:
             xp = self.backend.xp
@@ -159,13 +162,15 @@ class HACK:
             template = template + (moved if self._refine is None else self._refine(moved))
             regressed = coefficients @ xp.reshape(self.joint_basis, (self._sizes["S"], 30))
             joints = joints + xp.reshape(regressed, (*regressed.shape[:-1], 10, 3))
+            if self._larynx_identity is not None:
+                prominence = xp.exp(coefficients @ self._larynx_identity)
             for kind in sorted(personal):
                 own, offsets = self._personal[kind], self._personal[kind].offsets(coefficients)
                 if baked and coefficients.ndim == 1:
                     basis = own.added(basis, offsets, self._pose_start if kind == "pose" else 0)
                 else:
                     apart[kind] = own, offsets
-        return Rig(self, template, joints, basis, checked.get("scale"), apart)
+        return Rig(self, template, joints, basis, checked.get("scale"), apart, prominence)
 
     def _shape_space(self, whole: bool) -> tuple[Array, SparseSums | None]:
         """The shape basis, flat, and what carries it to the vertices: on the control mesh where that is less work."""

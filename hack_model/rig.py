@@ -43,7 +43,7 @@ class Rig:
     ``template`` is the identity's neutral head, coordinates first, (*batch, 3, V) metres; ``joints`` (*batch, 10, 3)
     its rest joints; ``motion_basis`` (E + X + K, 3 V) its expressions, combinations and pose correctives.
     ``personal`` holds what identities change of them (by kind, the offsets of its pairs) where that is not in
-    ``motion_basis``: for batches of identities.
+    ``motion_basis``: for batches of identities. ``prominence`` (*batch,) is the identity's factor on the larynx' bump.
     """
 
     model: HACK
@@ -52,6 +52,7 @@ class Rig:
     motion_basis: Float[Array, "N 3V"]
     scale: Float[Array, "*batch"] | None = None
     personal: Mapping[str, tuple[Personal, Float[Array, "*batch 3 N"]]] = field(default_factory=dict)
+    prominence: Float[Array, "*batch"] | None = None
 
     def __call__(
         self,
@@ -60,6 +61,7 @@ class Rig:
         eye_pose: Float[Array, "*batch 2 3"] | None = None,
         larynx_size: Float[Array, "*batch"] | float | None = None,
         larynx_shift: Float[Array, "*batch"] | float | None = None,
+        larynx_forward: Float[Array, "*batch"] | float | None = None,
         global_rotation: Float[Array, "*batch 3"] | None = None,
         translation: Float[Array, "*batch 3"] | None = None,
     ) -> Output:
@@ -70,7 +72,8 @@ class Rig:
         """
         given = {
             "expression": expression, "pose": pose, "eye_pose": eye_pose, "larynx_size": larynx_size,
-            "larynx_shift": larynx_shift, "global_rotation": global_rotation, "translation": translation,
+            "larynx_shift": larynx_shift, "larynx_forward": larynx_forward, "global_rotation": global_rotation,
+            "translation": translation,
         }  # fmt: skip
         checked = self.model.checked(given)
         identity = {"shape": self.template[..., 0, :], "scale": self.scale}
@@ -159,9 +162,11 @@ class Rig:
             if weights is not None:
                 rest = rest + personal.moved(offsets, weights)
         size = checked.get("larynx_size")
-        if size is not None:
-            height = size[..., None] * model.larynx.height(checked.get("larynx_shift"))
-            rest = rest + model.larynx_direction[:, None] * height[..., None, :]
+        if size is not None and self.prominence is not None:
+            size = size * self.prominence
+        lift = model.larynx.lift(size, checked.get("larynx_shift"), checked.get("larynx_forward"))
+        if lift is not None:
+            rest = rest + model.larynx_direction[:, None] * lift[..., None, :]
         return rest
 
     def _moved(self, coefficients: Array, basis: Array) -> Float[Array, "*batch 3 V"]:

@@ -167,6 +167,20 @@ FIELDS: Final = (
         "each vertex's place in the map, [0, 1]; far outside for vertices it never moves",
     ),
     Field("larynx_direction", (3,), "float", True, "direction of the bump in model space"),
+    Field(
+        "larynx_forward_map",
+        ("A", "B"),
+        "float",
+        False,
+        "metres the skin follows per metre of larynx_forward, sampled as larynx_map",
+    ),
+    Field(
+        "larynx_identity",
+        ("S",),
+        "float",
+        False,
+        "logarithm of the bump's size per standard deviation of each shape component; the mean identity's is 1",
+    ),
     Field("larynx_metres_per_v", (), "float", True, "metres of slide that cross the map once in v"),
     # Landmarks
     Field("landmarks68_vertices", ("L68", 3), "int", False, "three vertices of each Multi-PIE landmark"),

@@ -49,6 +49,7 @@ def _motion(clip: Clip) -> Iterator[Channel]:
         yield Channel(property_path(key), -1, "Face", values)
     yield Channel(property_path(controls.LARYNX_SIZE), -1, "Larynx", clip.larynx_size)
     yield Channel(property_path(controls.LARYNX_SHIFT), -1, "Larynx", clip.larynx_shift)
+    yield Channel(property_path(controls.LARYNX_FORWARD), -1, "Larynx", clip.larynx_forward)
     rotations = np.concatenate([clip.pose, clip.eye_pose], axis=1)
     for joint, bone in enumerate((*CERVICAL_JOINTS, *EYE_JOINTS)):
         yield from _vector(bone, "rotation_quaternion", quaternions(rotations[:, joint]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,19 @@ def object_curves(owner: bpy.types.Object) -> Iterator[bpy.types.FCurve]:
             bag = strip.channelbag(data.action_slot) if data.action_slot is not None else None
             if bag is not None:
                 yield from bag.fcurves
+
+
+def ease(curve: bpy.types.FCurve, frames: Sequence[float]) -> None:
+    """Between the keys at these frames the curve starts and stops level: 3 s² - 2 s³ of the way."""
+    keys = [min(curve.keyframe_points, key=lambda point: abs(point.co[0] - frame)) for frame in frames]
+    for index, key in enumerate(keys):
+        time, value = key.co
+        before = (time - keys[index - 1].co[0]) / 3 if index else time - key.handle_left[0]
+        after = (keys[index + 1].co[0] - time) / 3 if index + 1 < len(keys) else key.handle_right[0] - time
+        key.interpolation = "BEZIER"
+        key.handle_left_type = key.handle_right_type = "FREE"
+        key.handle_left, key.handle_right = (time - before, value), (time + after, value)
+    curve.update()
 
 
 def _new_curves(owner: bpy.types.Object, action: bpy.types.Action) -> Any:

@@ -6,15 +6,15 @@ from typing import ClassVar
 
 import bpy
 
+from hack_model.larynx import SWALLOW_DURATION, SWALLOW_FORWARD, SWALLOW_KNOTS, SWALLOW_RISE
 from hack_model.names import SKELETON
 
 from ..common.blueprint import HEAD_CONTROL
-from ..common.controls import LARYNX_SHIFT, REGIONS
+from ..common.controls import LARYNX_FORWARD, LARYNX_SHIFT, LARYNX_SIZE, REGIONS
 from ..common.head import active_head, expression_names, head_mesh, required_head
 from ..common.keys import bone_names, control_keys, rotation_path
 from ..rig.drivers import property_path
-from .curves import object_curves
-from .swallow import SWALLOW_SECONDS, swallow_keys
+from .curves import ease, object_curves
 
 _REGION_ITEMS = [("ALL", "Whole Head", "Every control and bone"), *((key, title, "") for key, title in REGIONS.items())]
 
@@ -101,7 +101,7 @@ class ClearKeys(RegionOperator):
 
 
 class KeySwallow(HeadOperator):
-    """Key one swallow (AU80) from the current frame: the larynx rises, stays and comes down."""
+    """Key one swallow (AU80) from the current frame: the larynx rises, glides forwards and returns."""
 
     bl_idname = "hack.swallow"
     bl_label = "Key a Swallow"
@@ -109,25 +109,43 @@ class KeySwallow(HeadOperator):
     height: bpy.props.FloatProperty(  # pyright: ignore
         name="Height",
         description="How far the larynx rises",
-        default=0.0104,
+        default=SWALLOW_RISE,
+        min=0,
+        max=0.02,
+        unit="LENGTH",
+        precision=4,
+    )
+    forward: bpy.props.FloatProperty(  # pyright: ignore
+        name="Forward",
+        description="How far the risen larynx glides forwards",
+        default=SWALLOW_FORWARD,
         min=0,
         max=0.02,
         unit="LENGTH",
         precision=4,
     )
     seconds: bpy.props.FloatProperty(  # pyright: ignore
-        name="Duration", default=SWALLOW_SECONDS, min=0.1, max=10, unit="TIME_ABSOLUTE"
+        name="Duration", default=SWALLOW_DURATION, min=0.1, max=10, unit="TIME_ABSOLUTE"
     )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Keys the larynx slide from its present value up and back."""
+        """Keys slide and forward glide from their present values, and the size, which stays."""
         rig, scene = required_head(context), context.scene
-        rate = scene.render.fps / scene.render.fps_base
-        rest = rig[LARYNX_SHIFT]
-        for seconds, share in swallow_keys(self.seconds):
-            rig[LARYNX_SHIFT] = rest + share * self.height
-            frame = scene.frame_current_final + seconds * rate
-            rig.keyframe_insert(property_path(LARYNX_SHIFT), frame=frame, group=REGIONS["larynx"])
+        frames = self.seconds * scene.render.fps / scene.render.fps_base
+        movements = {
+            LARYNX_SHIFT: (self.height, SWALLOW_KNOTS["shift"]),
+            LARYNX_FORWARD: (self.forward, SWALLOW_KNOTS["forward"]),
+            LARYNX_SIZE: (0.0, ((0.0, 0.0), (1.0, 0.0))),
+        }
+        for key, (distance, knots) in movements.items():
+            if key not in rig:
+                continue
+            rest, path, times = rig[key], property_path(key), []
+            for time, share in knots:
+                rig[key] = rest + share * distance
+                times.append(scene.frame_current_final + time * frames)
+                rig.keyframe_insert(path, frame=times[-1], group=REGIONS["larynx"])
+            ease(next(curve for curve in object_curves(rig) if curve.data_path == path), times)
         _refresh(rig)
         return {"FINISHED"}
 

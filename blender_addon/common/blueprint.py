@@ -160,9 +160,15 @@ def _shape_keys(rig: Rig, asset: ModelAsset) -> Iterator[ShapeKey]:
     first, last = table.LARYNX_KNOTS
     for knot in range(first, last + 1):
         shift = knot * table.LARYNX_SPACING
-        formula = tent(table.LARYNX_SIZE, table.LARYNX_SHIFT, knot, table.LARYNX_SPACING, table.LARYNX_KNOTS)
+        place = (table.LARYNX_SHIFT, knot, table.LARYNX_SPACING, table.LARYNX_KNOTS)
         bump = rig(larynx_size=1.0, larynx_shift=shift).rest - neutral
-        yield ShapeKey(f"larynx {shift * 1000:+.1f} mm", to_blender(bump), formula)
+        yield ShapeKey(f"larynx {shift * 1000:+.1f} mm", to_blender(bump), tent(table.LARYNX_SIZE, *place))
+        if not asset.larynx_forward_map.size:
+            continue
+        full = table.LARYNX_FORWARD_FULL
+        glide = rig(larynx_forward=full, larynx_shift=shift).rest - neutral
+        formula = tent(table.LARYNX_FORWARD, *place, full=full)
+        yield ShapeKey(f"larynx forward {shift * 1000:+.1f} mm", to_blender(glide), formula)
 
 
 def _expression_formulas(asset: ModelAsset) -> dict[str, Formula]:

@@ -37,7 +37,7 @@ REGIONS: Final = {
 
 HEAD_NOD, HEAD_TURN, HEAD_TILT = "head_nod", "head_turn", "head_tilt"
 GAZE_HORIZONTAL, GAZE_VERTICAL, GAZE_CONVERGENCE = "gaze_horizontal", "gaze_vertical", "gaze_convergence"
-LARYNX_SIZE, LARYNX_SHIFT = "larynx_size", "larynx_shift"
+LARYNX_SIZE, LARYNX_SHIFT, LARYNX_FORWARD = "larynx_size", "larynx_shift", "larynx_forward"
 
 _NECK_RANGE: Final = {
     HEAD_NOD: (math.radians(-80), math.radians(50)),
@@ -49,8 +49,10 @@ the joints' limits is more, since no one reaches all of them at once."""
 MAX_CONVERGENCE = math.radians(25)
 LARYNX_KNOTS: Final = (-4, 8)
 LARYNX_SPACING = 0.0025
+LARYNX_FORWARD_FULL = 0.01
 """Numbers of the outermost slides of the larynx that have a shape key, and their distance in metres: 10 mm down to 20
-mm up, the range of a swallow (10.4 ± 4.5 mm up, Deng 2015) with room. Between two of them the skin is interpolated."""
+mm up, the range of a swallow (10.4 ± 4.5 mm up, Deng 2015) with room. Between two of them the skin is interpolated.
+The keys of the forward glide hold it at this many metres."""
 
 
 @dataclass(frozen=True)
@@ -184,10 +186,14 @@ def _angle(key: str, label: str, region: str, description: str, limits: tuple[fl
 
 
 def _larynx() -> Iterator[ControlProperty]:
-    size = "Size of the larynx: 0 shows no prominence, 1 the model's average"
+    size = "Size of the larynx: 0 shows no prominence, 1 the person's own"
     yield ControlProperty(LARYNX_SIZE, LARYNX_SIZE, "Size", "larynx", "", size, -10, 10, 0, 2)
     low, high = (knot * LARYNX_SPACING for knot in LARYNX_KNOTS)
     shift = "Slide of the larynx along the neck, + up; a swallow (AU80) lifts it by about 10 mm and lets it down"
+    forward = "Glide of the larynx under the skin, + forwards; a swallow (AU80) moves the risen larynx by about 7 mm"
     yield ControlProperty(
         LARYNX_SHIFT, LARYNX_SHIFT, "Slide", "larynx", "", shift, low, high, low, high, subtype="DISTANCE"
+    )
+    yield ControlProperty(
+        LARYNX_FORWARD, LARYNX_FORWARD, "Forward", "larynx", "", forward, -0.02, 0.02, 0, 0.012, subtype="DISTANCE"
     )

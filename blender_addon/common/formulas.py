@@ -89,14 +89,16 @@ def rotation_entry(bone: str, row: int, column: int) -> Formula:
     return Formula(expression, {name: BoneRotation(bone, f"ROT_{name.upper()}") for name in used})
 
 
-def tent(size: str, shift: str, knot: int, spacing: float, last: tuple[int, int]) -> Formula:
+def tent(size: str, shift: str, knot: int, spacing: float, last: tuple[int, int], full: float = 1.0) -> Formula:
     """``size`` times the tent around a knot of ``shift``: 1 at the knot, 0 at its neighbours, held beyond the ends.
 
-    ``spacing`` is the distance of two knots in the unit of ``shift``; ``last`` the numbers of the outermost knots.
+    ``spacing`` is the distance of two knots in the unit of ``shift``; ``last`` the numbers of the outermost knots;
+    ``full`` the size that counts as 1.
     """
     place = f"clamp(t*{number(1 / spacing)},{last[0]},{last[1]})"
     minus = f"-{knot}" if knot >= 0 else f"+{-knot}"
-    return Formula(f"s*max(0,1-abs({place}{minus}))", {"s": Control(size), "t": Control(shift)})
+    factor = "s" if full == 1 else f"{number(1 / full)}*s"
+    return Formula(f"{factor}*max(0,1-abs({place}{minus}))", {"s": Control(size), "t": Control(shift)})
 
 
 def product_of_factors(factors: Iterable[tuple[str, float]]) -> Formula:

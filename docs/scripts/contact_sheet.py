@@ -3,7 +3,8 @@
     python docs/scripts/contact_sheet.py data/hack_open/hack-open.npz -o sheets --sheets views,expressions
 
 Sheets: views (default head from four sides), identities (ten random heads), expressions (each alone, with a view from
-the side for jaw and lips), mouth and eyes (close-ups), joints (each at its limits), larynx (size and slide).
+the side for jaw and lips), mouth and eyes (close-ups), joints (each at its limits), larynx (size and slide), swallow
+(over time).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from hack_model.asset import ModelAsset
+from hack_model.larynx import SWALLOW_DURATION, swallow
 from hack_model.model import HACK
 from hack_model.names import CERVICAL_JOINTS
 
@@ -322,6 +324,18 @@ class Sheets:
                 tiles.append(Tile(f"size {size:g}, {1000 * shift:+g} mm", vertices, 60, "throat"))
         return tiles
 
+    def swallow(self) -> list[Tile]:
+        """A swallow over time from the side: the slide alone in the first row, with the forward glide in the second."""
+        tiles = []
+        for glide in (False, True):
+            for time in np.linspace(0, SWALLOW_DURATION, 7):
+                shift, forward = swallow(time)
+                larynx = {"larynx_shift": shift, **({"larynx_forward": forward} if glide else {})}
+                label = f"{time:.2f} s, {1000 * shift:.1f} mm up" + f", {1000 * forward:.1f} mm forward" * glide
+                vertices = self.posed(larynx_size=np.array(1.0), **{n: np.array(v) for n, v in larynx.items()})
+                tiles.append(Tile(label, vertices, 80, "throat"))
+        return tiles
+
     def _limit(self, joint: int, motion: int, end: int) -> np.ndarray:
         return self.asset.joint_axes[joint, motion] * self.asset.joint_limits[joint, motion, end]
 
@@ -343,7 +357,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("sheets"))
-    parser.add_argument("--sheets", default="views,identities,expressions,mouth,eyes,joints,larynx")
+    parser.add_argument("--sheets", default="views,identities,expressions,mouth,eyes,joints,larynx,swallow")
     parser.add_argument("--only", default="", help="expressions and combinations by name, separated by ';'")
     parser.add_argument("--size", type=int, default=300, help="pixels of a tile")
     parser.add_argument("--samples", type=int, default=24)
@@ -357,7 +371,7 @@ def main() -> None:
     for name in arguments.sheets.split(","):
         tiles = getattr(sheets, name)()
         images = [(tile.label, studio.render(tile)) for tile in tiles]
-        columns = arguments.columns or {"views": 3, "larynx": 3, "eyes": 6, "mouth": 8}.get(name, 8)
+        columns = arguments.columns or {"views": 3, "larynx": 3, "swallow": 7, "eyes": 6, "mouth": 8}.get(name, 8)
         path = arguments.output / f"{name}.png"
         compose(images, min(columns, len(images))).save(path)
         print(path, file=sys.stderr)

@@ -52,7 +52,7 @@ def main() -> None:
     """Renders every picture."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parents[1] / "pictures")
-    parser.add_argument("--only", default="hero,identities,expressions,neck,larynx")
+    parser.add_argument("--only", default="hero,identities,expressions,neck,larynx,swallow")
     parser.add_argument("--samples", type=int, default=32)
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -72,6 +72,7 @@ def main() -> None:
             220,
         ),
         "larynx": (sheets.larynx, 9, 150),
+        "swallow": (sheets.swallow, 7, 200),
     }
     for name in arguments.only.split(","):
         tiles, columns, size = pictures[name]

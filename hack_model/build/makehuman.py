@@ -17,6 +17,7 @@ from hack_model.build.assemble import Control, Geometry
 from hack_model.build.head import Head, make_head
 from hack_model.build.identity import Progress, make_identity
 from hack_model.build.landmarks import landmark_fields
+from hack_model.build.larynx import identity_direction
 from hack_model.build.lids import seat_lids
 from hack_model.build.lips import close_lips
 from hack_model.build.parts import Part
@@ -93,6 +94,7 @@ def make_asset(
         "shape_basis": Basis.on_control(identity.basis, refinement),
         "direction_names": np.array(list(identity.directions)),
         "directions": np.stack(list(identity.directions.values())),
+        "larynx_identity": identity_direction(identity.directions["sex"]),
         "expression_names": np.array(expression_names),
         "expression_basis": expression_basis,
     }

@@ -47,6 +47,7 @@ def rig_fields(head: Head, parts: Sequence[Part], geometry: Geometry, table: Spi
         "joint_rhythm": table.rhythm,
         "weights": skin_weights(head, parts, joints, hidden),
         "larynx_map": larynx.map,
+        "larynx_forward_map": larynx.forward_map,
         "larynx_uv": larynx.uv,
         "larynx_direction": larynx.direction,
         "larynx_metres_per_v": larynx.metres_per_v,

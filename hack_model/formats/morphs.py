@@ -33,6 +33,9 @@ LARYNX_STEP = 0.0025
 LARYNX_RANGE = (-0.005, 0.015)
 """Metres of slide the larynx targets cover at least; a swallow lifts it by 10.4 ± 4.5 mm (Deng 2015)."""
 
+LARYNX_FORWARD = 0.01
+"""Metres of forward glide at weight 1; a swallow's is 6.9 ± 2.5 mm (Deng 2015)."""
+
 CORRECTIVE_PREFIX = "poseCorrective"
 
 
@@ -47,7 +50,13 @@ class MorphTarget:
 
 def morph_targets(rig: Rig, clip: Clip) -> list[MorphTarget]:
     """All targets of a rig, each with its weight in every frame of a clip with the rig's expressions."""
-    return [*_expressions(rig, clip), *_combinations(rig, clip), *_larynx(rig, clip), *_correctives(rig, clip)]
+    return [
+        *_expressions(rig, clip),
+        *_combinations(rig, clip),
+        *_larynx(rig, clip),
+        *_larynx_forward(rig, clip),
+        *_correctives(rig, clip),
+    ]
 
 
 def _expressions(rig: Rig, clip: Clip) -> Iterator[MorphTarget]:
@@ -83,23 +92,41 @@ def _combinations(rig: Rig, clip: Clip) -> Iterator[MorphTarget]:
 
 def _larynx(rig: Rig, clip: Clip) -> Iterator[MorphTarget]:
     """The bump at steps of its slide, as large as the clip's largest where that is above the model's mean of 1."""
-    size, shift = clip.larynx_size, clip.larynx_shift
+    largest = max(1.0, float(clip.larynx_size.max()))
+    yield from _sliding(rig, clip, "larynx", "larynx_size", largest, clip.larynx_size / largest)
+
+
+def _larynx_forward(rig: Rig, clip: Clip) -> Iterator[MorphTarget]:
+    """The forward glide likewise, and a backward one where the clip has it."""
+    if not rig.model.asset.larynx_forward_map.size:
+        return
+    forward = clip.larynx_forward
+    largest = max(LARYNX_FORWARD, float(np.abs(forward).max()))
+    yield from _sliding(rig, clip, "larynxForward", "larynx_forward", largest, np.maximum(forward, 0) / largest)
+    if forward.min() < 0:
+        yield from _sliding(rig, clip, "larynxBack", "larynx_forward", -largest, np.maximum(-forward, 0) / largest)
+
+
+def _sliding(
+    rig: Rig, clip: Clip, name: str, parameter: str, value: float, weight: Float[Array, " F"]
+) -> Iterator[MorphTarget]:
+    """One parameter of the larynx, at ``value``, at every step of the slide."""
+    shift = clip.larynx_shift
     first = int(np.floor(min(LARYNX_RANGE[0], shift.min()) / LARYNX_STEP + 1e-6))
     last = int(np.ceil(max(LARYNX_RANGE[1], shift.max()) / LARYNX_STEP - 1e-6))
     steps = np.arange(first, last + 1)
     shifts = (steps * LARYNX_STEP).astype(np.float32)
-    largest = max(1.0, float(size.max()))
-    offsets = _rest(rig, larynx_size=np.full_like(shifts, largest), larynx_shift=shifts) - _rest(rig)
+    offsets = _rest(rig, **{parameter: np.full_like(shifts, value)}, larynx_shift=shifts) - _rest(rig)
     for step, offset in zip(steps.tolist(), offsets, strict=True):
         tent = np.maximum(0, 1 - np.abs(shift / LARYNX_STEP - step))
-        yield MorphTarget(_larynx_name(step), offset, size / largest * tent)
+        yield MorphTarget(_step_name(name, step), offset, weight * tent)
 
 
-def _larynx_name(step: int) -> str:
+def _step_name(name: str, step: int) -> str:
     """``larynx`` in its place, ``larynxUp025`` 2.5 mm above it, ``larynxDown050`` 5 mm below."""
     if step == 0:
-        return "larynx"
-    return f"larynx{'Up' if step > 0 else 'Down'}{abs(step) * LARYNX_STEP * 1e4:03.0f}"
+        return name
+    return f"{name}{'Up' if step > 0 else 'Down'}{abs(step) * LARYNX_STEP * 1e4:03.0f}"
 
 
 def _correctives(rig: Rig, clip: Clip) -> Iterator[MorphTarget]:

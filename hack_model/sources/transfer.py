@@ -212,6 +212,7 @@ def transferred_fields(fitted: Fitted, vertices: Float[Array, "N 3"], eyes: tupl
     fields = skeleton_fields(fitted, eyes, vertices) | {
         "weights": skin_weights(fitted),
         "larynx_map": template.larynx_map,
+        "larynx_forward_map": template.larynx_forward_map,
         "larynx_uv": uv,
         "larynx_direction": averaged_direction(fitted, _heights(template, uv[:skin])),
         "larynx_metres_per_v": template.larynx_metres_per_v,

@@ -230,5 +230,10 @@ def projected_directions(asset: ModelAsset, basis: Float[Array, "S V 3"]) -> Flo
 
 
 def with_larynx(asset: ModelAsset, found: dict[str, np.ndarray]) -> ModelAsset:
-    """The asset with a learned larynx."""
-    return replace(asset, larynx_map=found["map"], larynx_direction=found["direction"])
+    """The asset with a learned larynx.
+
+    Annotated sizes are those of the bump itself, whoever shows it, so the identity takes no part in them.
+    """
+    return replace(
+        asset, larynx_map=found["map"], larynx_direction=found["direction"], larynx_identity=np.zeros(0, np.float32)
+    )

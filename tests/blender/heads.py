@@ -48,11 +48,13 @@ class Head:
         eye_pose: np.ndarray | None = None,
         larynx_size: float = 0.0,
         larynx_shift: float = 0.0,
+        larynx_forward: float = 0.0,
     ) -> None:
         """The model's parameters, bone rotations by way of mathutils' own exponential map."""
         import mathutils
 
-        self.set(**(expression or {}), larynx_size=larynx_size, larynx_shift=larynx_shift)
+        larynx = {"larynx_size": larynx_size, "larynx_shift": larynx_shift, "larynx_forward": larynx_forward}
+        self.set(**(expression or {}), **larynx)
         vectors = [*(np.zeros((8, 3)) if pose is None else pose), *(np.zeros((2, 3)) if eye_pose is None else eye_pose)]
         for name, vector in zip((*CERVICAL_JOINTS, *EYE_JOINTS), vectors, strict=True):
             self.rig.pose.bones[name].rotation_quaternion = mathutils.Quaternion(mathutils.Vector(vector))

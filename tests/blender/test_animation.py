@@ -14,6 +14,7 @@ from blender_addon.common.head import SCHEMA, SCHEMA_VERSION, heads
 from blender_addon.common.keys import bone_names, bone_title
 from hack_model import HACK
 from hack_model.clip import Clip
+from hack_model.larynx import swallow
 from hack_model.posing import neck_pose
 from tests.blender.heads import EXACT, Head, distance
 
@@ -34,6 +35,7 @@ def clip(model: HACK) -> Clip:
         eye_pose=random.normal(0, 0.2, (FRAMES, 2, 3)),
         larynx_size=np.linspace(0.5, 1.5, FRAMES),
         larynx_shift=np.arange(FRAMES) * 0.0025,
+        larynx_forward=np.linspace(0, 0.01, FRAMES),
         global_rotation=random.normal(0, 0.4, (FRAMES, 3)),
         translation=random.normal(0, 0.5, (FRAMES, 3)),
         scale=1.1,
@@ -59,7 +61,9 @@ def test_key_all_keys_sliders_and_bones(head: Head) -> None:
 
 def test_key_one_region(head: Head) -> None:
     bpy.ops.hack.key(region="larynx")
-    assert {path for path, _ in _curves(head)} == {'["larynx_size"]', '["larynx_shift"]'}
+    assert {path for path, _ in _curves(head)} == {
+        '["larynx_size"]', '["larynx_shift"]', '["larynx_forward"]'
+    }  # fmt: skip
 
 
 def test_keys_survive_saving_without_the_add_on(head: Head, model: HACK, tmp_path: Path) -> None:
@@ -120,14 +124,32 @@ def test_clear_keys_leaves_foreign_keys(head: Head) -> None:
     assert {path for path, frames in ((p, f) for (p, _), f in _curves(head).items()) if frames} == {"location"}
 
 
-def test_swallow_rises_and_returns(head: Head) -> None:
+def test_swallow_is_the_models(head: Head) -> None:
     scene = bpy.context.scene
     scene.frame_set(10)
-    bpy.ops.hack.swallow(height=0.01, seconds=1.0)
-    curve = next(iter(object_curves(head.rig)))
-    assert curve.evaluate(10) == 0
-    assert curve.evaluate(10 + scene.render.fps) == pytest.approx(0, abs=1e-7)
-    assert max(curve.evaluate(10 + frame) for frame in range(scene.render.fps)) == pytest.approx(0.01, abs=1e-6)
+    head.set(larynx_size=0.8, larynx_shift=0.001)
+    bpy.ops.hack.swallow(height=0.01, forward=0.006, seconds=1.5)
+    curves = {curve.data_path: curve for curve in object_curves(head.rig)}
+    assert set(curves) == {'["larynx_size"]', '["larynx_shift"]', '["larynx_forward"]'}
+    times = np.linspace(-0.2, 1.7, 77)
+    wanted = swallow(times, duration=1.5, rise=0.01, forward=0.006)
+    keyed = {path: [curve.evaluate(10 + time * scene.render.fps) for time in times] for path, curve in curves.items()}
+    np.testing.assert_allclose(keyed['["larynx_shift"]'], 0.001 + wanted.shift, atol=2e-6)
+    np.testing.assert_allclose(keyed['["larynx_forward"]'], wanted.forward, atol=2e-6)
+    np.testing.assert_allclose(keyed['["larynx_size"]'], 0.8, atol=1e-6)
+
+
+def test_a_second_swallow_leaves_the_first(head: Head) -> None:
+    scene = bpy.context.scene
+    for start in (1, 60):
+        scene.frame_set(start)
+        bpy.ops.hack.swallow(seconds=1.0)
+    curve = next(curve for curve in object_curves(head.rig) if curve.data_path == '["larynx_forward"]')
+    for start in (1, 60):
+        times = np.linspace(0, 1, 25)
+        keyed = [curve.evaluate(start + time * scene.render.fps) for time in times]
+        np.testing.assert_allclose(keyed, swallow(times, duration=1.0).forward, atol=2e-6)
+    assert curve.evaluate(45) == pytest.approx(0, abs=1e-7)
 
 
 @pytest.mark.parametrize("scene_rate", [12, 30])

@@ -30,6 +30,7 @@ def _random(model: HACK, seed: int) -> dict[str, object]:
         "eye_pose": random.normal(0, 0.25, (2, 3)),
         "larynx_size": float(random.uniform(0, 2)),
         "larynx_shift": float(random.integers(*LARYNX_KNOTS)) * LARYNX_SPACING,
+        "larynx_forward": float(random.uniform(-0.01, 0.02)) if model.asset.larynx_forward_map.size else 0.0,
     }
 
 
@@ -44,7 +45,7 @@ def test_everything_at_once(head: Head, model: HACK, seed: int) -> None:
     assert distance(head.vertices(), model.rig()(**parameters).vertices) < EXACT
 
 
-@pytest.mark.parametrize("name", ["expression", "pose", "eye_pose", "larynx_size"])
+@pytest.mark.parametrize("name", ["expression", "pose", "eye_pose", "larynx_size", "larynx_forward"])
 def test_each_parameter_alone_moves_the_skin(head: Head, model: HACK, name: str) -> None:
     parameters = {name: _random(model, 9)[name]}
     head.pose(**parameters)
@@ -55,6 +56,7 @@ def test_each_parameter_alone_moves_the_skin(head: Head, model: HACK, name: str)
 
 def test_a_person_of_their_own(scene: object, model: HACK, asset_path: Path, tmp_path: Path) -> None:
     shape = np.random.default_rng(5).normal(0, 1, len(model.shape_basis))
+    assert abs(shape @ model.asset.larynx_identity) > 0.05, "the larynx follows the identity"
     dataclasses.replace(Clip.neutral(model), shape=shape).save(tmp_path / "clip.npz")
     head = Head.add(model=str(asset_path), filepath=str(tmp_path / "clip.npz"))
     parameters = _random(model, 1)

@@ -68,7 +68,7 @@ def test_report_is_complete_and_plain(fit, fitter):
     assert set(report["neck_deg"]) == set(CERVICAL_JOINTS)
     assert {"larynx_size", "focal length", "back of the head"} <= set(report["unconstrained"])
     assert set(report["assumptions"]) == set(report["unconstrained"])
-    assert report["larynx"] == {"size": 0.0, "shift_mm": 0.0}
+    assert report["larynx"] == {"size": 0.0, "shift_mm": 0.0, "forward_mm": 0.0}
     assert {"px", "percent", "percent_by_group"} == set(report["landmark_error"])
     assert {"detect", "solve", "mesh"} <= set(report["seconds"])
     assert set(report["expression"]) == set(fitter.asset.expression_names)

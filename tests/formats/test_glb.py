@@ -129,6 +129,20 @@ def test_larynx_slides_between_its_targets(model: HACK, tmp_path: Path) -> None:
     assert error < 2e-4
 
 
+def test_a_swallow_is_kept_and_a_backward_glide_too(synthetic: HACK, tmp_path: Path) -> None:
+    clip = dataclasses.replace(Clip.neutral(synthetic, 30), larynx_size=np.ones(30)).with_swallow(duration=0.9)
+    file = GltfFile(write_glb(tmp_path / "head.glb", synthetic.rig(), clip))
+    assert {"larynxForward", "larynxForwardUp100"} <= set(file.target_names)
+    assert "larynxBack" not in file.target_names
+    exact = placed(synthetic, clip)
+    assert max(np.abs(file.vertices(frame) - exact[frame]).max() for frame in range(30)) < 2e-4
+    back = dataclasses.replace(Clip.neutral(synthetic, 3), larynx_forward=[-0.004, 0.0, 0.02])
+    file = GltfFile(write_glb(tmp_path / "back.glb", synthetic.rig(), back))
+    exact = placed(synthetic, back)
+    assert max(np.abs(file.vertices(frame) - exact[frame]).max() for frame in range(3)) < 1e-6
+    assert np.ptp(exact, axis=0).max() > 0.01
+
+
 def test_the_skeleton_is_the_models(model: HACK, tmp_path: Path) -> None:
     file = GltfFile(write_glb(tmp_path / "head.glb", model.rig()))
     (skin,) = file.json["skins"]

@@ -86,6 +86,13 @@ def test_placement_can_be_left_out(synthetic: HACK, tmp_path: Path) -> None:
     np.testing.assert_allclose(frames, placed(synthetic, still), atol=1e-6)
 
 
+def test_a_swallow_is_kept(synthetic: HACK, tmp_path: Path) -> None:
+    clip = dataclasses.replace(Clip.neutral(synthetic, 12, 10.0), larynx_size=np.ones(12)).with_swallow()
+    _, frames = baked(write_usd(tmp_path / "head.usdc", synthetic.rig(), clip)[0])
+    np.testing.assert_allclose(frames, placed(synthetic, clip), atol=2e-4)
+    assert np.ptp(frames, axis=0).max() > 0.003
+
+
 def test_stage_says_its_units_time_and_licence(synthetic: HACK, tmp_path: Path) -> None:
     clip = dataclasses.replace(Clip.neutral(synthetic, 7), fps=29.97)
     stage = opened(write_usd(tmp_path / "head.usda", synthetic.rig(), clip)[0])

@@ -143,7 +143,8 @@ def test_export_takes_a_frame_and_leaves_out_placement(model: Path, clip: Path, 
 
 
 def test_export_refuses_what_it_cannot_write(model: Path, clip: Path, tmp_path: Path) -> None:
-    failed(run("export", clip, "-o", tmp_path / "head.xyz", "-m", model), r"\.xyz.*\.glb, \.obj, \.ply")
+    wanted = r"\.xyz.*\.glb, \.usda, \.usdc, \.usdz, \.obj, \.ply"
+    failed(run("export", clip, "-o", tmp_path / "head.xyz", "-m", model), wanted)
     failed(run("export", clip, "-o", tmp_path / "head", "-m", model), "without suffix")
     failed(run("export", clip, "-o", tmp_path / "a.glb", "-m", model, "--frame", "3"), "3 frames, 0 to 2")
     failed(run("export", clip, "-o", tmp_path / "a.ply", "-m", model, "--texture", clip), "PLY carries no texture")

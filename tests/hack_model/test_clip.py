@@ -12,9 +12,19 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from hack_model import HACK, Clip, FormatError, ModelAsset, ParameterError
 from hack_model.arrayfile import write_arrays
+from hack_model.larynx import swallow
 from tests.support.synthetic import random_parameters, synthetic_asset
 
-MOTION = ("expression", "pose", "eye_pose", "larynx_size", "larynx_shift", "global_rotation", "translation")
+MOTION = (
+    "expression",
+    "pose",
+    "eye_pose",
+    "larynx_size",
+    "larynx_shift",
+    "larynx_forward",
+    "global_rotation",
+    "translation",
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +63,36 @@ def test_save_and_load_round_trip(clip: Clip, tmp_path: Path, camera: dict[str, 
     with np.load(path, allow_pickle=False) as arrays:
         assert arrays["expression"].dtype == np.float32
         assert arrays["model_name"] == "synthetic"
+
+
+def test_files_without_forward_glide_are_read(clip: Clip, tmp_path: Path) -> None:
+    with np.load(clip.save(tmp_path / "clip.npz"), allow_pickle=False) as file:
+        arrays = dict(file)
+    del arrays["larynx_forward"]
+    with pytest.raises(FormatError, match="missing fields: larynx_forward"):
+        Clip.load(write_arrays(tmp_path / "new.npz", arrays))
+    arrays["clip_version"] = np.asarray(1)
+    equal(Clip.load(write_arrays(tmp_path / "old.npz", arrays)), replace(clip, larynx_forward=np.zeros(len(clip))))
+
+
+def test_forward_glide_needs_a_model_that_has_it(asset: ModelAsset, clip: Clip) -> None:
+    without = replace(asset, larynx_forward_map=np.zeros((0, 0)))
+    with pytest.raises(ParameterError, match="model synthetic has no forward glide of the larynx, which frame 2 uses"):
+        replace(clip, larynx_forward=[0, 0, 0.001, 0, 0, 0]).for_model(without)
+    still = replace(clip, larynx_forward=np.zeros(6))
+    vertices = HACK.from_asset(without)(**still.for_model(without).parameters()).vertices
+    np.testing.assert_allclose(vertices, HACK.from_asset(asset)(**still.parameters()).vertices, atol=1e-7)
+
+
+def test_a_swallow_adds_to_the_clip(asset: ModelAsset) -> None:
+    clip = replace(Clip.neutral(asset, 60, 30.0), larynx_shift=np.full(60, 0.001), larynx_size=np.ones(60))
+    swallowing = clip.with_swallow(0.5, rise=0.008)
+    moved = swallow(np.arange(60) / 30 - 0.5, rise=0.008)
+    np.testing.assert_allclose(swallowing.larynx_shift, 0.001 + moved.shift, atol=1e-9)
+    np.testing.assert_allclose(swallowing.larynx_forward, moved.forward, atol=1e-9)
+    assert not swallowing.larynx_forward[:15].any()
+    assert swallowing.larynx_shift.max() == pytest.approx(0.009, abs=1e-6)
+    equal(replace(swallowing, larynx_shift=clip.larynx_shift, larynx_forward=clip.larynx_forward), clip)
 
 
 def test_left_out_fields_are_neutral_and_arrays_read_only() -> None:

@@ -117,7 +117,9 @@ def test_formula_term_by_term(asset: ModelAsset, exact: HACK) -> None:
             weight *= np.clip(value, 0, 1) if peak == 1 else np.interp(value, [0, peak, 1], [0, 1, 0])
         rest = rest + weight * row
     rest = rest + np.tensordot(features, own[-6:], 1)
-    rest = rest + exact(larynx_size=given["larynx_size"], larynx_shift=given["larynx_shift"]).rest - asset.template
+    size = given["larynx_size"] * np.exp(given["shape"] @ asset.larynx_identity.astype(float))
+    for name, value in {"larynx_size": size, "larynx_forward": given["larynx_forward"]}.items():
+        rest = rest + exact(**{name: value}, larynx_shift=given["larynx_shift"]).rest - asset.template
     turns = Rotation.from_rotvec(np.concatenate([given["pose"], given["eye_pose"]])).as_matrix()
     parents = [-1, 0, 1, 2, 3, 4, 5, 6, 7, 7]
     maps: list[Any] = []
@@ -217,7 +219,7 @@ def test_larynx_is_the_chart_read_below_by_the_slide(asset: ModelAsset, exact: H
     """A ramp chart makes the bilinear rule visible: height proportional to v inside, zero outside."""
     ramp = np.zeros((11, 11))
     ramp[1:-1, 1:-1] = np.arange(1, 10)[:, None] * 1e-4
-    model = HACK.from_asset(replace(asset, larynx_map=ramp), dtype="float64")
+    model = HACK.from_asset(replace(asset, larynx_map=ramp, larynx_forward_map=np.zeros((0, 0))), dtype="float64")
     for shift in (0.0, 0.0071, -0.02, 0.5, 1e6):
         moved = (model(larynx_size=2.0, larynx_shift=shift).rest - asset.template) @ asset.larynx_direction / 2
         for vertex in np.flatnonzero(asset.larynx_uv[:, 0] >= 0):
@@ -230,7 +232,9 @@ def test_larynx_is_the_chart_read_below_by_the_slide(asset: ModelAsset, exact: H
 
 @pytest.mark.parametrize(("beyond", "share"), [(-0.1, 1.0), (0.0, 1.0), (0.5, 0.5), (1.0, 0.0), (2.0, 0.0), (9.0, 0.0)])
 def test_larynx_ends_one_texel_beyond_its_chart(asset: ModelAsset, beyond: float, share: float) -> None:
-    model = HACK.from_asset(replace(asset, larynx_map=np.full((5, 5), 1e-3)), dtype="float64")
+    model = HACK.from_asset(
+        replace(asset, larynx_map=np.full((5, 5), 1e-3), larynx_forward_map=np.zeros((0, 0))), dtype="float64"
+    )
     vertex = int(np.argmin(np.abs(asset.larynx_uv - 0.5).sum(axis=1)))
     row = 4 * float(asset.larynx_uv[vertex, 1])
     for shift in (-(4 + beyond - row), row + beyond):

@@ -29,7 +29,12 @@ class Plan:
 def truth() -> ModelAsset:
     """The model to be found again: correctives on all 63 features, expressions that come from a few meshes."""
     asset = synthetic_asset(0, all_correctives=True, rings=16, segments=12, personal=False)
-    return replace(asset, pose_basis=asset.pose_basis[9:], pose_features=asset.pose_features[9:])
+    return replace(
+        asset,
+        pose_basis=asset.pose_basis[9:],
+        pose_features=asset.pose_features[9:],
+        larynx_identity=np.zeros(0),  # annotated sizes are those of the bump itself
+    )
 
 
 def first_guess(asset: ModelAsset) -> ModelAsset:
@@ -54,6 +59,7 @@ def first_guess(asset: ModelAsset) -> ModelAsset:
         joint_offsets=offsets,
         larynx_map=blurred,
         larynx_direction=np.array([0.0, 0.0, 1.0]),
+        larynx_identity=np.ones(1),
     )
 
 

@@ -97,7 +97,9 @@ def synthetic_asset(
         weights=_weights(template, starts),
         pose_basis=Basis.of(_smooth_fields(random, template, len(features), 0.002)),
         pose_features=features,
-        larynx_map=_larynx_map(),
+        larynx_map=0.008 * _larynx_map(0.5),
+        larynx_forward_map=_larynx_map(0.8),
+        larynx_identity=np.random.default_rng(seed + 1).normal(0, 0.1, shape),
         larynx_uv=_larynx_uv(skin, len(template)),
         larynx_direction=np.array([0.0, -0.453, 0.891]) / np.hypot(0.453, 0.891),
         larynx_metres_per_v=LARYNX_METRES_PER_V,
@@ -160,6 +162,7 @@ def random_parameters(asset: ModelAsset, batch: tuple[int, ...] = (), seed: int 
         "larynx_shift": random.uniform(-0.01, 0.01, batch),
         "global_rotation": random.normal(scale=0.5, size=(*batch, 3)),
         "translation": random.normal(scale=0.3, size=(*batch, 3)),
+        "larynx_forward": random.uniform(-0.002, 0.008, batch) if asset.larynx_forward_map.size else np.zeros(batch),
     }
 
 
@@ -287,11 +290,11 @@ def _weights(template: np.ndarray, starts: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _larynx_map(size: int = 33) -> np.ndarray:
-    """A round bump of 8 mm on a square whose rim is exactly zero."""
+def _larynx_map(radius: float, size: int = 33) -> np.ndarray:
+    """A round hill of height 1 on a square whose rim is exactly zero."""
     grid = np.linspace(-1, 1, size)
     radius2 = grid[:, None] ** 2 + grid**2
-    return 0.008 * np.clip(1 - radius2 / 0.5**2, 0, None) ** 2
+    return np.clip(1 - radius2 / radius**2, 0, None) ** 2
 
 
 def _larynx_uv(skin: np.ndarray, count: int) -> np.ndarray:

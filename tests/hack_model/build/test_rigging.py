@@ -14,7 +14,6 @@ from hack_model import posing
 from hack_model.build.assemble import vertex_normals
 from hack_model.build.head import Head
 from hack_model.build.landmarks import mesh_digest, nearest_points, read_points
-from hack_model.build.larynx import bump
 from hack_model.build.skeleton import even_weights
 from hack_model.build.symmetry import mirror_of
 from hack_model.errors import FormatError
@@ -176,13 +175,6 @@ def test_model_is_symmetric(model: HACK):
     np.testing.assert_allclose(flipped, basis * sign[:, None, None], atol=3e-6)
     swapped = asset.weights[:, [*range(9), 10, 9]]
     np.testing.assert_allclose(swapped[mirror], asset.weights, atol=1e-4)
-
-
-@given(st.floats(-0.03, 0.03), st.floats(-0.06, 0.06))
-def test_bump_is_a_symmetric_hill(across: float, along: float):
-    place, height = np.array(across), np.array(along)
-    assert 0 <= bump(place, height) <= 1
-    assert bump(place, height) == pytest.approx(float(bump(-place, height)))
 
 
 def test_larynx_of_size_one_rises_nearly_nine_millimetres_in_the_midline(model: HACK):
