@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +13,12 @@ from hack_model.basis import Basis, Refinement
 from hack_model.build import dentition, expressions, eyes, lashes, materials
 from hack_model.build.anthropometry import read_measures
 from hack_model.build.assemble import Control, Geometry
-from hack_model.build.head import Head, make_head
+from hack_model.build.head import make_head
 from hack_model.build.identity import Progress, make_identity
 from hack_model.build.landmarks import landmark_fields
 from hack_model.build.larynx import identity_direction
 from hack_model.build.lids import seat_lids
 from hack_model.build.lips import close_lips
-from hack_model.build.parts import Part
 from hack_model.build.phenotype import read_modifiers
 from hack_model.build.regions import skin_regions
 from hack_model.build.rigging import rig_fields
@@ -87,7 +85,7 @@ def make_asset(
         "licence": "CC0-1.0",
         "provenance": _provenance(source, seed, identities, identity.figures),
         **geometry.arrays(),
-        **_material_fields(head, parts, geometry),
+        **materials.fields(geometry),
         **rig_fields(head, parts, geometry, read_spine(tables / "cervical_spine.csv")),
         **landmark_fields(head, geometry, tables),
         **_region_fields(regions, len(geometry.vertices)),
@@ -98,7 +96,7 @@ def make_asset(
         "expression_names": np.array(expression_names),
         "expression_basis": expression_basis,
     }
-    return ModelAsset.from_arrays(arrays)
+    return materials.painted(ModelAsset.from_arrays(arrays))
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -121,16 +119,4 @@ def _region_fields(regions: dict[str, Float[Array, " n"]], count: int) -> dict[s
     return {
         "region_names": np.array(list(regions)),
         "region_weights": np.pad(values, ((0, 0), (0, count - values.shape[1]))),
-    }
-
-
-def _material_fields(head: Head, parts: Sequence[Part], geometry: Geometry) -> dict[str, Any]:
-    made = materials.build(head, parts)
-    index = {name: number for number, name in enumerate(made.names)}
-    return {
-        "material_names": np.array(made.names),
-        "material_color": made.color,
-        "material_roughness": made.roughness,
-        "face_material": np.array([index[name] for name in geometry.face_material]),
-        "albedo": made.albedo,
     }

@@ -1,0 +1,1 @@
+"""How skin and eyes look: biophysical parameters in, maps of colour, relief and roughness out."""

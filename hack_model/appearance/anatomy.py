@@ -1,0 +1,208 @@
+"""Where things are on the skin of an asset: regions, lips and lids, from its landmarks, regions and layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from hack_model.appearance.texels import Chart, chart_of
+from hack_model.asset import ModelAsset
+from hack_model.errors import AssetError
+from hack_model.resources import data_folder
+from hack_model.tables import read_table
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+    Array = np.ndarray
+
+FIELDS: Final = ("melanin", "blood", "oxygenation", "roughness", "pores", "freckles", "beard")
+"""The columns of ``data/appearance/regions.csv`` that are carried to the skin."""
+_REGIONS: Final = ("face", "scalp", "ears", "neck", "shoulders", "mouth_interior", "eye_sockets")
+_LIPS: Final = (0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17)
+"""The outer border of the vermilion among MediaPipe's landmarks, left half from the upper midline to the lower one."""
+_LIPS_MIRROR: Final = (0, 37, 39, 40, 185, 61, 146, 91, 181, 84, 17)
+_EYE: Final = (362, 386, 263, 374)
+"""Corners and middles of the left eye's lids among MediaPipe's landmarks."""
+_EYE_MIRROR: Final = (133, 159, 33, 145)
+_PARTS: Final = 6
+"""Pieces each stretch of an outline is divided into."""
+
+
+def can_be_drawn(asset: ModelAsset) -> bool:
+    """Whether an asset has what appearance is placed by: material ``skin``, both sets of landmarks and the regions."""
+    return (
+        "skin" in asset.material_names
+        and len(asset.landmarks68_vertices) == 68
+        and len(asset.landmarks478_vertices) == 478
+        and set(_REGIONS) <= set(asset.region_names)
+    )
+
+
+_KNOWN: WeakKeyDictionary[ModelAsset, Anatomy] = WeakKeyDictionary()
+
+
+def anatomy_of(asset: ModelAsset) -> Anatomy:
+    """The asset's anatomy, made once. Raises :class:`AssetError` when it lacks what places are found by."""
+    if not can_be_drawn(asset):
+        raise AssetError(
+            f"model {asset.name} lacks landmarks, regions or a material skin, by which appearance is placed; "
+            "use a model built by `hack-model build`"
+        )
+    if asset not in _KNOWN:
+        _KNOWN[asset] = Anatomy(
+            template=asset.template.astype(np.float64),
+            landmarks68=_landmarks(asset, "68"),
+            landmarks478_uv=_landmark_uv(asset, chart_of(asset)),
+            regions=dict(zip(asset.region_names, asset.region_weights, strict=True)),
+            chart=chart_of(asset),
+            uv=asset.uv.astype(np.float64),
+        )
+    return _KNOWN[asset]
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """An asset's template with its named places; metres in model space, texture coordinates with v up."""
+
+    template: Float[Array, "V 3"]
+    landmarks68: Float[Array, "68 3"]
+    landmarks478_uv: Float[Array, "478 2"]
+    regions: dict[str, Float[Array, " V"]]
+    chart: Chart
+    uv: Float[Array, "T 2"]
+
+    @cached_property
+    def mirrored(self) -> Float[Array, "V 3"]:
+        """The template with its right half folded onto the left."""
+        return np.column_stack([np.abs(self.template[:, 0]), self.template[:, 1:]])
+
+    def landmark(self, number: int) -> Float[Array, "3"]:
+        """A Multi-PIE landmark of the left half; those of the midline are put on it."""
+        point = self.landmarks68[number].copy()
+        point[0] = 0.0 if abs(point[0]) < 0.002 else abs(point[0])
+        return point
+
+    @cached_property
+    def fields(self) -> dict[str, Float[Array, " V"]]:
+        """What :data:`FIELDS` say at each vertex: sums over ``data/appearance/regions.csv``, the last three unions."""
+        total = {name: np.zeros(len(self.template)) for name in FIELDS[:4]}
+        free = {name: np.ones(len(self.template)) for name in FIELDS[4:]}
+        for place, row in read_table(data_folder() / "appearance" / "regions.csv", AssetError, "place", *FIELDS):
+            try:
+                weight = self._weight(row)
+                for name in total:
+                    total[name] += float(row[name]) * weight
+                for name in free:
+                    free[name] *= 1 - float(row[name]) * weight
+            except (ValueError, KeyError) as fault:
+                raise AssetError(f"{place}: {fault} is no number, landmark or region") from fault
+        return total | {name: 1 - value for name, value in free.items()}
+
+    def _weight(self, row: dict[str, str]) -> Float[Array, " V"]:
+        if not row["place"].isdigit():
+            return self.regions[row["place"]].astype(np.float64)
+        offset = np.array([float(row[axis]) for axis in "xyz"]) / 1000
+        away = self.mirrored - (self.landmark(int(row["place"])) + offset)
+        return np.exp(-(away**2).sum(axis=1) / (float(row["radius"]) / 1000) ** 2)
+
+    @cached_property
+    def lip_outline(self) -> Float[Array, "k 2"]:
+        """The border of the vermilion in the layout, symmetric, counter-clockwise from the middle of the upper lip."""
+        left = self._symmetric(_LIPS, _LIPS_MIRROR)
+        return _smooth(np.concatenate([left, _other_side(left[-2:0:-1])]), corners=(5, 15))
+
+    @cached_property
+    def eye_outlines(self) -> tuple[Float[Array, "k 2"], Float[Array, "k 2"]]:
+        """The openings of the left and the right eye in the layout, where lid turns into the lining of the socket."""
+        loops = border_loops(self.chart.triangles)
+        middles = np.array([self.uv[loop].mean(axis=0) for loop in loops])
+        eyes = self._symmetric(_EYE, _EYE_MIRROR).mean(axis=0) * [[1, 1], [-1, 1]] + [[0, 0], [1, 0]]
+        left, right = (loops[int(np.argmin(np.linalg.norm(middles - eye, axis=1)))] for eye in eyes)
+        return self.uv[left], self.uv[right]
+
+    @cached_property
+    def metres_per_uv(self) -> Float[Array, " T"]:
+        """Mean size of the layout's unit at each texture coordinate."""
+        return np.sqrt(self.chart.stretch[:, 0] * self.chart.stretch[:, 2])
+
+    def _symmetric(self, left: tuple[int, ...], right: tuple[int, ...]) -> Float[Array, "k 2"]:
+        uv = self.landmarks478_uv
+        return 0.5 * (uv[list(left)] + _other_side(uv[list(right)]))
+
+
+def inside_distance(place: Float[Array, "n 2"], outline: Float[Array, "k 2"]) -> Float[Array, " n"]:
+    """Signed distance of places from a closed outline, positive inside, in the outline's unit."""
+    inside = np.zeros(len(place), bool)
+    nearest = np.full(len(place), np.inf)
+    for start, end in zip(outline, np.roll(outline, -1, axis=0), strict=True):
+        edge, offset = end - start, place - start
+        share = np.clip(offset @ edge / max(edge @ edge, 1e-18), 0, 1)
+        nearest = np.minimum(nearest, ((offset - share[:, None] * edge) ** 2).sum(axis=1))
+        crosses = (start[1] > place[:, 1]) != (end[1] > place[:, 1])
+        rise = edge[1] if edge[1] else 1e-18
+        inside ^= crosses & (offset[:, 0] < edge[0] * offset[:, 1] / rise)
+    return np.where(inside, 1, -1) * np.sqrt(nearest)
+
+
+def border_loops(triangles: Int[Array, "N 3"]) -> list[Int[Array, " k"]]:
+    """The closed borders of a triangle mesh, each as its vertices in order."""
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64)
+    count = int(triangles.max()) + 1
+    keys, back = edges[:, 0] * count + edges[:, 1], edges[:, 1] * count + edges[:, 0]
+    following = dict(edges[~np.isin(keys, back)].tolist())
+    loops: list[np.ndarray] = []
+    while following:
+        start, here = following.popitem()
+        loop = [start]
+        while here != start and here in following:
+            loop.append(here)
+            here = following.pop(here)
+        loops.append(np.array(loop))
+    return loops
+
+
+def smoothstep(value: Float[Array, "*n"], start: float, end: float) -> Float[Array, "*n"]:
+    """0 before ``start``, 1 after ``end``, smooth between."""
+    share = np.clip((value - start) / (end - start), 0, 1)
+    return share * share * (3 - 2 * share)
+
+
+def _landmarks(asset: ModelAsset, kind: str) -> Float[Array, "L 3"]:
+    vertices, weights = (getattr(asset, f"landmarks{kind}_{part}") for part in ("vertices", "weights"))
+    return np.einsum("lk,lkc->lc", weights.astype(np.float64), asset.template[vertices].astype(np.float64))
+
+
+def _landmark_uv(asset: ModelAsset, chart: Chart) -> Float[Array, "478 2"]:
+    """Each MediaPipe landmark's place in the layout; landmarks off the skin (the irises) get one that means nothing."""
+    coordinate = np.zeros(len(asset.template), np.int64)
+    coordinate[chart.vertices[chart.triangles]] = chart.triangles
+    uv = asset.uv.astype(np.float64)[coordinate[asset.landmarks478_vertices]]
+    return np.einsum("lk,lkc->lc", asset.landmarks478_weights.astype(np.float64), uv)
+
+
+def _other_side(uv: Float[Array, "k 2"]) -> Float[Array, "k 2"]:
+    return uv * [-1, 1] + [1, 0]
+
+
+def _smooth(points: Float[Array, "k 2"], corners: tuple[int, ...]) -> Float[Array, "m 2"]:
+    """A closed Catmull-Rom curve through points, with its direction free at the corners."""
+    count = len(points)
+    pieces: list[np.ndarray] = []
+    share = (np.arange(_PARTS) / _PARTS)[:, None]
+    for start in range(count):
+        before, first, second, after = (points[(start + step) % count] for step in (-1, 0, 1, 2))
+        leave = (second - first) if start in corners else (second - before) / 2
+        arrive = (second - first) if (start + 1) % count in corners else (after - first) / 2
+        cube, square = share**3, share**2
+        pieces.append(
+            (2 * cube - 3 * square + 1) * first
+            + (cube - 2 * square + share) * leave
+            + (3 * square - 2 * cube) * second
+            + (cube - square) * arrive
+        )
+    return np.concatenate(pieces)
