@@ -148,12 +148,16 @@ def _seat(head: Head, measure: sp.csr_matrix, directions: Float[Array, "n 3"]) -
     along = sp.csr_matrix(
         (directions.ravel(), (np.arange(3 * count), np.repeat(np.arange(count), 3))), (size, count)
     )  # fmt: skip
-    effect = sp.csr_matrix(measure @ along)
+    return Seat(measure, sp.csr_matrix(along @ sp.csr_matrix(smooth_correction(head, measure @ along))))
+
+
+def smooth_correction(head: Head, measure: sp.csr_matrix) -> Float[Array, "C n"]:
+    """The smoothest fields on the skin's control mesh, fading within millimetres, that each ``measure`` (n, C) sees."""
     smooth = screened_laplacian(head.base[head.skin_control], head.control_faces, _REACH)
-    system = sp.csc_matrix(smooth + _FIRMNESS * effect.T @ effect)
-    correction = scipy.sparse.linalg.splu(system).solve(_FIRMNESS * effect.T.toarray())
+    system = sp.csc_matrix(smooth + _FIRMNESS * measure.T @ measure)
+    correction = scipy.sparse.linalg.splu(system).solve(_FIRMNESS * measure.T.toarray())
     correction[np.abs(correction) < 1e-5] = 0
-    return Seat(measure, sp.csr_matrix(along @ sp.csr_matrix(correction)))
+    return correction
 
 
 def screened_laplacian(vertices: Float[Array, "n 3"], faces: Int[Array, "F 4"], reach: float) -> sp.csr_matrix:

@@ -30,7 +30,7 @@ _SEED = (7773, 7774)
 """Two neighbouring base vertices on the left eye's ring 0 (MakeHuman's hm08 mesh)."""
 _SEAT = 0.0013
 """Ring 0 reaches this far below the surface of the eyeball at rest, so that no gap shows."""
-_CLEARANCE = 0.0007
+CLEARANCE = 0.0007
 """The skin of a lid stays this far before the eyeball."""
 _OVERLAP = 0.0008
 LOWER_SHARE = 0.16
@@ -229,7 +229,7 @@ def keep_outside(
     moving = (rings > 0.8) & (rings < FAR) & (np.abs(delta).max(axis=1) > 1e-6)
     chosen = np.flatnonzero(moving)
     at_rest = ball.height(rest[chosen])
-    wanted = np.minimum(at_rest, _CLEARANCE)
+    wanted = np.minimum(at_rest, CLEARANCE)
     for _ in range(6):
         for share in (1.0, 0.75, 0.5, 0.25):
             place = rest[chosen] + share * delta[chosen]
