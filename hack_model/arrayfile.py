@@ -19,12 +19,15 @@ MAX_TOTAL_BYTES = 4 << 30
 MAX_COMPRESSION_RATIO = 2000  # deflate cannot exceed 1032:1; LZMA of all-zero arrays can, and none of ours is
 
 
-def read_arrays(path: Path, error: type[HackError]) -> dict[str, np.ndarray]:
-    """All arrays of an ``.npz`` file by name. Raises ``error`` for a missing, truncated, oversized or pickled file."""
+def read_arrays(path: Path, error: type[HackError], *, skip_objects: bool = False) -> dict[str, np.ndarray]:
+    """All arrays of an ``.npz`` file by name. Raises ``error`` for a missing, truncated, oversized or pickled file.
+
+    ``skip_objects`` leaves pickled arrays out, unread, for foreign files that keep notes in them.
+    """
     require_file(path, error)
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read_members(archive)
+            return _read_members(archive, skip_objects)
     except _Refused as refused:
         raise error(f"{path}: {refused}") from refused
     except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as fault:
@@ -100,7 +103,11 @@ class _Refused(Exception):
     pass
 
 
-def _read_members(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+class _PickledError(_Refused):
+    pass
+
+
+def _read_members(archive: zipfile.ZipFile, skip_objects: bool) -> dict[str, np.ndarray]:
     members = archive.infolist()
     if sum(member.file_size for member in members) > MAX_TOTAL_BYTES:
         raise _Refused(f"unpacks to more than {MAX_TOTAL_BYTES >> 30} GiB")
@@ -110,7 +117,11 @@ def _read_members(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
             raise _Refused(f"holds {member.filename!r}, which is no array")
         if member.file_size > 1 << 20 and member.file_size > MAX_COMPRESSION_RATIO * max(member.compress_size, 1):
             raise _Refused(f"array {member.filename!r} is compressed implausibly far")
-        arrays[member.filename.removesuffix(".npy")] = _read_member(archive, member)
+        try:
+            arrays[member.filename.removesuffix(".npy")] = _read_member(archive, member)
+        except _PickledError:
+            if not skip_objects:
+                raise
     return arrays
 
 
@@ -127,6 +138,6 @@ def _check_header(stream: IO[bytes], name: str, size: int) -> None:
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read_header(stream)
     if dtype.hasobject:
-        raise _Refused(f"array {name!r} holds pickled objects, which are never loaded")
+        raise _PickledError(f"array {name!r} holds pickled objects, which are never loaded")
     if int(np.prod(shape, dtype=object)) * dtype.itemsize > size:
         raise _Refused(f"array {name!r} claims more data than the file holds")

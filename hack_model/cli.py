@@ -107,6 +107,8 @@ class Source(StrEnum):
 
     makehuman = "makehuman"
     hack_release = "hack-release"
+    ict = "ict"
+    flame = "flame"
 
 
 @app.callback()
@@ -164,14 +166,37 @@ def build(
     output: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="Model asset (.npz) to write.")],
     from_: Annotated[
         Path | None,
-        typer.Option("--from", help="Folder of the source's data; MakeHuman's is found by itself when left out."),
+        typer.Option(
+            "--from",
+            help="The source's data: a folder, for ict also an .npz, for flame its .pkl or .npz; "
+            "MakeHuman's is found by itself when left out.",
+        ),
+    ] = None,
+    download: Annotated[
+        bool,
+        typer.Option("--download", help="ict: fetch ICT-FaceKit (MIT) by git first, to --from or the user's cache."),
+    ] = False,
+    template: Annotated[
+        Path | None,
+        typer.Option(help="ict, flame: model that gives neck joints and larynx; the default model when left out."),
     ] = None,
     identities: Annotated[
         int, typer.Option(min=10, help="makehuman: sampled people the shape components are learned from.")
     ] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="makehuman: seed of the sampling.")] = 0,
 ) -> None:
-    """Makes a model asset: hack-open from MakeHuman's data (a minute), or HACK's official release in metres."""
+    """Makes a model asset: hack-open from MakeHuman's data, or one of your copy of another head model.
+
+    ict: ICT-FaceKit. flame: FLAME 2020 or 2023. hack-release: HACK's official release, in metres.
+    """
+    if source in (Source.ict, Source.flame):
+        from hack_model.sources import commands
+
+        make = commands.build_ict if source is Source.ict else commands.build_flame
+        with _progress() as progress:
+            built = make(output, from_, template=template, progress=progress, download=download, say=_say)
+        _report_files([built])
+        return
     if source is Source.hack_release:
         from hack_model.release import read_release
 
@@ -299,6 +324,12 @@ def _print(renderable: Any) -> None:
     from rich.console import Console
 
     Console(soft_wrap=True, highlight=False).print(renderable)
+
+
+def _say(text: str) -> None:
+    from rich.text import Text
+
+    _print(Text(text))
 
 
 def _fail(message: str) -> None:

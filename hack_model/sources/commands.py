@@ -46,5 +46,29 @@ def build_ict(
     return model.save(output, packed=True)
 
 
+def build_flame(
+    output: Path,
+    source: Path | None,
+    *,
+    download: bool,
+    template: Path | None,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> Path:
+    """Builds from a user's FLAME file in ``source``; returns the file. FLAME is never downloaded: its users sign."""
+    from hack_model.sources.flame import LICENCE, read_flame
+    from hack_model.sources.flame_model import build_flame as build
+
+    if download:
+        raise FormatError(
+            "FLAME cannot be downloaded for you: register at https://flame.is.tue.mpg.de, then name --from"
+        )
+    if source is None:
+        raise FormatError("name your FLAME model file (.pkl or .npz) with --from")
+    model = build(read_flame(source), _template(template), progress=progress)
+    say(f"Licence of the model: {LICENCE}")
+    return model.save(output, packed=True)
+
+
 def _template(path: Path | None) -> ModelAsset:
     return ModelAsset.load(path or default_model_path())

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from scipy.spatial import KDTree
 
-from hack_model.asset import ModelAsset, split_quads
+from hack_model.asset import ModelAsset
 from hack_model.build.landmarks import belongs_to, read_points
 from hack_model.build.materials import TABLE
 from hack_model.errors import FormatError
-from hack_model.formats.surface import vertex_normals
 from hack_model.names import HACK_EXPRESSIONS, SKELETON
 from hack_model.resources import data_folder
 from hack_model.schema import SCHEMA_VERSION
@@ -28,6 +26,7 @@ from hack_model.sources import transfer
 from hack_model.sources.colour import carried_albedo
 from hack_model.sources.ict import IctModel, Span
 from hack_model.sources.registration import Landmarks
+from hack_model.sources.surface import SurfacePoints, connected_pieces, mirror_vertices
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -59,8 +58,6 @@ _FACE_SHARE: Final = 0.62
 """Of the colour map's width: face and other skin have a map each in ICT-FaceKit, here they lie side by side."""
 _PUPIL, _IRIS_INNER, _IRIS, _LIMBUS = 0.0022, 0.0038, 0.0056, 0.0062
 """Radii about the eye's axis, metres."""
-_NORMAL_SCALE, _MIRROR_REACH = 0.0003, 0.0006
-"""Metres: what a normal of length one counts beside a place, and how far a mirror image may be from its vertex."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +130,7 @@ def build_ict(
         "landmarks68_weights": np.tile([1.0, 0.0, 0.0], (68, 1)),
     }
     fields |= transfer.transferred_fields(fitted, mesh.vertices, (mesh.part("eye_left"), mesh.part("eye_right")))
+    fields |= transfer.identity_fields(fitted, fields["shape_basis"][:, skin])
     fields["weights"] = _all_weights(mesh, fields["weights"])
     progress("carry the colours", 2, 3)
     fields["albedo"] = carried_albedo(fitted, mesh.uv, mesh.face_uv[: len(skin_faces)])
@@ -143,28 +141,6 @@ def build_ict(
         asset = ModelAsset.from_arrays({**fields, "landmarks478_vertices": vertices, "landmarks478_weights": weights})
     progress("carry the colours", 3, 3)
     return asset
-
-
-def mirror_vertices(vertices: Float[Array, "V 3"], faces: Int[Array, "F 4"]) -> Int[Array, " V"]:
-    """Each vertex's mirror image about x = 0, one to one and its own inverse, on a mesh that is nearly symmetric.
-
-    Places that coincide (closed lips, the layers of an eye) are told apart by their normals. A vertex without a free
-    partner near it is its own.
-    """
-    normals = vertex_normals(vertices, split_quads(faces)).astype(np.float64)
-    features = np.concatenate([vertices, _NORMAL_SCALE * normals], axis=1)
-    images = features * [-1, 1, 1, -1, 1, 1]
-    count = min(8, len(vertices))
-    distance, near = KDTree(features).query(images, count, distance_upper_bound=_MIRROR_REACH)
-    first = np.repeat(np.arange(len(vertices)), count)
-    distance, near = distance.reshape(-1), near.reshape(-1)
-    order = np.argsort(distance, kind="stable")
-    mirror = np.full(len(vertices), -1, np.int32)
-    for index in order[np.isfinite(distance[order])].tolist():
-        one, other = first[index], near[index]
-        if mirror[one] < 0 and mirror[other] < 0:
-            mirror[one], mirror[other] = other, one
-    return np.where(mirror < 0, np.arange(len(vertices)), mirror).astype(np.int32)
 
 
 def _mesh(source: IctModel, spans: Mapping[str, Span]) -> _Mesh:
@@ -232,7 +208,7 @@ def _face_materials(part: str, source: IctModel, span: Span) -> np.ndarray:
     radius = np.hypot(centres[:, 0], centres[:, 1])
     front = centres[:, 2] > 0
     # The eye is two closed shells: the white with the cornea, and inside it a ball that bears the iris.
-    shell = _connected(faces, span.vertices)
+    shell = connected_pieces(corners - span.vertices.start, len(ball))
     outside = np.array([np.ptp(ball[shell == number][:, 2]) for number in range(shell.max() + 1)])
     outer = shell[faces[:, 0] - span.vertices.start] == np.argmax(outside)
     rings = np.select(
@@ -244,21 +220,10 @@ def _face_materials(part: str, source: IctModel, span: Span) -> np.ndarray:
     return np.where(outer, np.where(front & (radius < _LIMBUS), "cornea", "sclera"), inner)
 
 
-def _connected(faces: Int[Array, "F 4"], span: slice) -> Int[Array, " n"]:
-    """The connected piece each vertex of a span belongs to."""
-    import scipy.sparse as sp
-
-    corners = np.where(faces < 0, faces[:, [2]], faces) - span.start
-    edges = np.concatenate([corners[:, [side, (side + 1) % 4]] for side in range(4)])
-    count = span.stop - span.start
-    graph = sp.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (count, count))
-    return sp.csgraph.connected_components(graph, directed=False)[1]
-
-
 def _landmark_pairs(template: ModelAsset, source: IctModel, scale: float) -> Landmarks:
     if not len(template.landmarks68_vertices):
         raise FormatError(f"the template {template.name} has no Multi-PIE landmarks to lay it upon ICT-FaceKit by")
-    points = transfer.SurfacePoints(template.landmarks68_vertices, template.landmarks68_weights, np.zeros(68))
+    points = SurfacePoints(template.landmarks68_vertices, template.landmarks68_weights, np.zeros(68))
     return Landmarks.multipie(points, source.neutral[source.landmarks68] * scale)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from hack_model.asset import split_quads
+from hack_model.basis import Basis
 from hack_model.build.skeleton import even_weights, joint_frames
 from hack_model.formats.surface import vertex_normals
 from hack_model.names import CERVICAL_JOINTS, SKELETON
@@ -37,6 +38,10 @@ _SAME_SIDE: Final = 0.01
 """Metres by which a point that faces the same way may be farther than the nearest one: folds of ears differ more."""
 _SHAPE_NOISE: Final = 0.002
 """Metres by which two shape spaces may disagree at a vertex when coefficients are carried from one to the other."""
+_SPARSER, _MEASUREMENTS = 4, 150
+"""Every fourth vertex is compared; neighbours err alike, so that all of a head is 150 independent measurements."""
+_SMALLEST: Final = 2e-6
+"""Metres below which a personalised corrective is left out."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +66,22 @@ class Fitted:
         faces: Int[Array, "F 4"],
         outer: Bool[Array, " V"],
         landmarks: Landmarks,
+        shift: Float[Array, "3"] | None = None,
     ) -> Fitted:
-        """Lays the template upon the head, whose frame must be the template's up to centimetres."""
+        """Lays the template upon the head, which must look the same way.
+
+        ``shift`` brings the template's place near the head's; the landmarks' mean difference when left out.
+        """
         skin = template.part("skin")
         seen = template_outer(template)
         ears = region(template, "ears")[skin] < 0.3
         triangles = _within(split_quads(template.faces), np.arange(template.vertex_count) < skin.stop)
         target = Surface(vertices, _within(split_quads(faces), outer))
         # Auricles differ too much to find each other by nearness; they follow the skin around them.
-        laid = register(template.template[skin].astype(np.float64), triangles, target, landmarks, seen & ears)
+        start = template.template[skin].astype(np.float64)
+        if shift is None:
+            shift = np.average(landmarks.targets - landmarks.points.carry(start), axis=0, weights=landmarks.trust)
+        laid = register(start + np.asarray(shift), triangles, target, landmarks, seen & ears)
         return cls(template, vertices, faces, outer, laid)
 
     @cached_property
@@ -133,36 +145,46 @@ def skeleton_fields(fitted: Fitted, eyes: tuple[slice, slice], vertices: Float[A
     ``eyes`` are the eyeballs' vertices among all of the foreign model's ``vertices``, left first.
     """
     template = fitted.template
-    rings = [_carried_ring(fitted, joint) for joint in range(len(CERVICAL_JOINTS))]
+    rings = [_carried_ring(fitted, joint, place) for joint, place in enumerate(_joint_places(fitted))]
     for eye in eyes:
         chosen = np.linspace(eye.start, eye.stop - 1, _EYE_VERTICES).astype(int)
         middle = 0.5 * (vertices[eye].min(axis=0) + vertices[eye].max(axis=0))
         rings.append((chosen, even_weights(vertices[chosen], middle)))
     width = max(len(ring) for ring, _ in rings)
+    wanted = _joint_places(fitted)
     joints = np.stack([weights @ vertices[ring] for ring, weights in rings])
-    cervical = joints[: len(CERVICAL_JOINTS)]
+    # A ring in one plane cannot reach a joint outside it; the rest is constant.
+    offsets = np.zeros((len(rings), 3))
+    offsets[: len(wanted)] = wanted - joints[: len(wanted)]
     return {
         "joint_regressor_vertices": np.stack([np.pad(ring, (0, width - len(ring))) for ring, _ in rings]),
         "joint_regressor_weights": np.stack([np.pad(weights, (0, width - len(weights))) for _, weights in rings]),
-        "joint_offsets": np.zeros((len(rings), 3)),
-        "joint_frames": np.concatenate([joint_frames(cervical), np.tile(np.eye(3), (2, 1, 1))]),
+        "joint_offsets": offsets,
+        "joint_frames": np.concatenate([joint_frames(wanted), np.tile(np.eye(3), (2, 1, 1))]),
         "joint_axes": np.tile(np.eye(3), (len(rings), 1, 1)),
         "joint_limits": template.joint_limits,
         "joint_rhythm": template.joint_rhythm,
     }
 
 
-def _carried_ring(fitted: Fitted, joint: int) -> tuple[Int[Array, " k"], Float[Array, " k"]]:
-    """A cervical joint of the template by vertices of the foreign skin: nearest points to its own ring's."""
+def _joint_places(fitted: Fitted) -> Float[Array, "8 3"]:
+    """The cervical joints where the template's regressors put them on the laid skin, in the median plane."""
+    template, count = fitted.template, len(CERVICAL_JOINTS)
+    weights = template.joint_regressor_weights[:count].astype(np.float64)
+    # The cervical joints' unused entries have no weight, whatever vertex they name.
+    vertices = np.where(weights != 0, template.joint_regressor_vertices[:count], 0)
+    places = np.einsum("gn,gnc->gc", weights, fitted.laid[vertices]) + template.joint_offsets[:count]
+    return places * [0, 1, 1]
+
+
+def _carried_ring(fitted: Fitted, joint: int, place: Float[Array, "3"]) -> tuple[Int[Array, " k"], Float[Array, " k"]]:
+    """Vertices of the foreign skin nearest to a cervical joint's ring on the template, and weights that make it."""
     template = fitted.template
-    used = np.flatnonzero(template.joint_regressor_weights[joint])
-    vertices, weights = template.joint_regressor_vertices[joint, used], template.joint_regressor_weights[joint, used]
-    places = fitted.laid[vertices]
-    wanted = weights.astype(np.float64) @ places + template.joint_offsets[joint]
-    wanted[0] = 0  # joints of the neck lie in the median plane, and stay there on every symmetric head
-    points = fitted.surface.closest(np.concatenate([places, places * [-1, 1, 1]]))
-    ring = np.unique(points.vertices[points.weights > 0.2])
-    return ring, even_weights(fitted.vertices[ring], wanted)
+    vertices = template.joint_regressor_vertices[joint, template.joint_regressor_weights[joint] != 0]
+    ring = fitted.laid[vertices]
+    points = fitted.surface.closest(np.concatenate([ring, ring * [-1, 1, 1]]))
+    chosen = np.unique(points.vertices[points.weights > 0.2])
+    return chosen, even_weights(fitted.vertices[chosen], place)
 
 
 def larynx_uv(fitted: Fitted) -> Float[Array, "V 2"]:
@@ -181,22 +203,56 @@ def averaged_direction(fitted: Fitted, heights: Float[Array, " V"]) -> Float[Arr
     return mean / np.linalg.norm(mean)
 
 
-def coefficient_map(
-    fitted: Fitted, shape_basis: Float[Array, "S V 3"], basis: Float[Array, "T W 3"]
-) -> Float[Array, "S T"]:
-    """How the template's shape coefficients (T) follow those of the foreign model (S): rows for unit coefficients.
+def identity_fields(fitted: Fitted, shape_basis: Float[Array, "S V 3"]) -> dict[str, Any]:
+    """Fields that follow the identity, by name; ``shape_basis`` moves the foreign skin, metres.
 
-    The likeliest coefficients under the template's standard normal prior when both heads move alike at corresponding
-    points, each to within 2 mm.
+    A foreign identity is given the larynx and the correctives of the likeliest template identity that differs from
+    the mean as it does; the template's semantic directions become the likeliest foreign ones.
     """
-    found = np.flatnonzero(fitted.points.found)[::4]
-    own = fitted.points.matrix(fitted.template.part("skin").stop)[found]
-    skin = basis[:, fitted.template.part("skin")]
-    rows = np.stack([(own @ component).reshape(-1) for component in skin.astype(np.float64)])
-    wanted = shape_basis[:, found].reshape(len(shape_basis), -1).astype(np.float64)
-    gram = rows @ rows.T / _SHAPE_NOISE**2 / 100 + np.eye(len(rows))
-    # Neighbouring vertices err alike: a hundred of them count as one.
-    return np.linalg.solve(gram, rows @ wanted.T / _SHAPE_NOISE**2 / 100).T
+    template = fitted.template
+    points = np.flatnonzero(fitted.points.found)[::_SPARSER]
+    own = fitted.points.matrix(template.part("skin").stop)[points]
+    basis = np.asarray(template.shape_basis)[:, template.part("skin")].astype(np.float64)
+    theirs = np.stack([own @ component for component in basis])
+    ours = shape_basis[:, points].astype(np.float64)
+    fields: dict[str, Any] = {}
+    if len(template.direction_names):
+        wanted = np.tensordot(template.directions.astype(np.float64), theirs, 1)
+        fields |= {"direction_names": np.array(template.direction_names), "directions": likeliest(ours, wanted)}
+    as_template = likeliest(theirs, ours)  # (S, T): the template's coefficients of each foreign component
+    if template.larynx_identity.size:
+        fields["larynx_identity"] = as_template @ template.larynx_identity
+    if template.personal_pose_basis.size:
+        pairs, values = _carried_pairs(fitted)
+        fields |= {
+            "personal_pose_basis": values,
+            "personal_pose_pairs": pairs,
+            "personal_pose_map": template.personal_pose_map @ as_template.T,
+        }
+    return fields
+
+
+def likeliest(basis: Float[Array, "K n 3"], displacements: Float[Array, "m n 3"]) -> Float[Array, "m K"]:
+    """The likeliest standard normal coefficients of a basis for displacements known to within 2 mm."""
+    rows = basis.reshape(len(basis), -1)
+    strength = _MEASUREMENTS / (basis.shape[1] * _SHAPE_NOISE**2)
+    gram = strength * rows @ rows.T + np.eye(len(rows))
+    return np.linalg.solve(gram, strength * rows @ displacements.reshape(len(displacements), -1).T).T
+
+
+def _carried_pairs(fitted: Fitted) -> tuple[Int[Array, "N 2"], Float[Array, "Q N 3"]]:
+    """The template's personalised correctives as (row, foreign vertex) pairs and their displacements."""
+    template = fitted.template
+    dense: list[np.ndarray] = []
+    for component in template.personal_pose_basis:
+        basis = Basis.from_pairs(
+            len(template.pose_basis), template.control_count, template.personal_pose_pairs, component,
+            template.refinement,
+        )  # fmt: skip
+        dense.append(fitted.carry(np.asarray(basis)).astype(np.float32))
+    stacked = np.stack(dense)
+    pairs = np.argwhere(np.abs(stacked).max(axis=(0, 3)) > _SMALLEST)
+    return pairs, stacked[:, pairs[:, 0], pairs[:, 1]]
 
 
 def transferred_fields(fitted: Fitted, vertices: Float[Array, "N 3"], eyes: tuple[slice, slice]) -> dict[str, Any]:
@@ -248,9 +304,7 @@ def _landmarks478(
     """The template's MediaPipe landmarks: on the skin by nearness, on the eyeballs by direction from their centres."""
     template = fitted.template
     corners, weights = template.landmarks478_vertices, template.landmarks478_weights.astype(np.float64)
-    skin = template.part("skin").stop
-    places = np.einsum("lk,lkc->lc", weights, fitted.laid[np.where(corners < skin, corners, 0)])
-    found = fitted.surface.closest(places)
+    found = fitted.surface.closest(landmark_places(fitted, "landmarks478"))
     result, shares = found.vertices.copy(), found.weights.copy()
     for name, eye in zip(("eye_left", "eye_right"), eyes, strict=True):
         if name not in template.part_names:
@@ -264,6 +318,14 @@ def _landmarks478(
         nearest = eye.start + np.argmin(((vertices[eye] - wanted[:, None]) ** 2).sum(axis=2), axis=1)
         result[here], shares[here] = nearest[:, None], (1.0, 0.0, 0.0)
     return result, shares
+
+
+def landmark_places(fitted: Fitted, field: str) -> Float[Array, "L 3"]:
+    """The template's landmarks on its laid skin, metres; meaningless for those that do not lie on skin."""
+    corners = getattr(fitted.template, f"{field}_vertices")
+    weights = getattr(fitted.template, f"{field}_weights").astype(np.float64)
+    on_skin = corners < fitted.template.part("skin").stop
+    return np.einsum("lk,lkc->lc", weights, fitted.laid[np.where(on_skin, corners, 0)])
 
 
 def _ball(points: Float[Array, "n 3"]) -> tuple[Float[Array, "3"], float]:

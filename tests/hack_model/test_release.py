@@ -236,10 +236,6 @@ def test_pickles_of_any_protocol_byte_order_and_layout(release: Release, protoco
     wrapped[()] = {"mean": release.mean.astype(">f4", order=order), "VT_std": release.shape.astype("<f8", order=order)}
     content = pickle.dumps(wrapped, protocol=protocol)
     (release.folder / "model/S.npy").write_bytes(object_file(content))
-    if protocol == 2:  # stores bytes as encoded text through codecs; numpy never writes it
-        with pytest.raises(AssetError, match="only arrays are loaded"):
-            read_release(release.folder)
-        return
     asset = read_release(release.folder)
     np.testing.assert_allclose(asset.shape_basis, expected.shape_basis, atol=1e-7)
     np.testing.assert_allclose(asset.template, expected.template, atol=1e-7)

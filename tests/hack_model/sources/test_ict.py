@@ -14,8 +14,8 @@ from hack_model.asset import ModelAsset, split_quads
 from hack_model.names import CERVICAL_JOINTS, HACK_EXPRESSIONS, SKELETON
 from hack_model.posing import neck_pose
 from hack_model.sources.ict import IctModel, read_ict, read_spans
-from hack_model.sources.ict_model import build_ict, mirror_vertices
-from hack_model.sources.surface import Surface
+from hack_model.sources.ict_model import build_ict
+from hack_model.sources.surface import Surface, mirror_vertices
 from tests.support.ict_copy import EXTRA, IDENTITIES, IctCopy, ict_copy
 from tests.support.synthetic import synthetic_asset
 
