@@ -39,27 +39,38 @@ PARAMETERS: Final = {
 """Every parameter of :class:`hack_model.HACK`, in the order of its arguments."""
 
 
+_HALF = ("float16", "bfloat16")
+
+
 @dataclass(frozen=True)
 class Backend:
-    """An array library with the type and place its arrays have; makes checked arrays of callers' values."""
+    """An array library with the type and place its arrays have; makes checked arrays of callers' values.
+
+    ``basis_dtype`` is the type of the bases alone, half precision where ``dtype`` was asked for as such: everything
+    else is in single precision then.
+    """
 
     name: str
     xp: Any
     dtype: Any
     device: Any
     check_finite: bool = True
+    basis_dtype: Any = None
 
     @classmethod
     def create(cls, name: str, device: Any = None, dtype: str = "float32", *, check_finite: bool = True) -> Backend:
         """Raises :class:`ParameterError` on an unknown library, type or a device the library does not have."""
-        if dtype not in ("float32", "float64"):
-            raise ParameterError(f"dtype {dtype!r} is not supported; use 'float32' or 'float64'")
+        if dtype not in ("float32", "float64", *_HALF):
+            raise ParameterError(f"dtype {dtype!r} is not supported; use 'float32', 'float64', 'float16' or 'bfloat16'")
+        single = "float32" if dtype in _HALF else dtype
         if name == "numpy":
+            if dtype in _HALF:
+                raise ParameterError(f"numpy has no fast products in {dtype}; use backend='torch' or dtype='float32'")
             import array_api_compat.numpy as xp
 
             if device not in (None, "cpu"):
                 raise ParameterError(f"numpy has no device {device!r}; use backend='torch'")
-            return cls(name, xp, getattr(xp, dtype), "cpu", check_finite)
+            return cls(name, xp, getattr(xp, dtype), "cpu", check_finite, getattr(xp, dtype))
         if name == "torch":
             try:
                 import array_api_compat.torch as xp
@@ -73,13 +84,13 @@ class Backend:
                 place = torch.empty(0, device=device or "cpu").device
             except (RuntimeError, AssertionError) as fault:  # torch asserts when it was compiled without CUDA
                 raise ParameterError(f"torch cannot use device {device!r}: {fault}") from fault
-            return cls(name, xp, getattr(xp, dtype), place, check_finite)
+            return cls(name, xp, getattr(xp, single), place, check_finite, getattr(torch, dtype))
         raise ParameterError(f"backend {name!r} is not supported; use 'numpy' or 'torch'")
 
     @property
     def dtype_name(self) -> str:
-        """``"float32"`` or ``"float64"``."""
-        return "float32" if self.dtype == self.xp.float32 else "float64"
+        """``"float32"``, ``"float64"`` or the bases' half precision."""
+        return str(np.dtype(self.basis_dtype) if self.name == "numpy" else self.basis_dtype).removeprefix("torch.")
 
     def __getstate__(self) -> dict[str, Any]:
         """What can be pickled: a module cannot, it is imported again by name."""
@@ -97,13 +108,25 @@ class Backend:
             return constant
         return self.xp.tensor(array, dtype=kind, device=self.device)
 
+    def basis(self, array: np.ndarray) -> Any:
+        """A basis of the model in this library, in the bases' own type."""
+        if self.basis_dtype == self.dtype:
+            return self.constant(array)
+        return self.xp.tensor(array, dtype=self.basis_dtype, device=self.device)
+
+    def product(self, coefficients: Any, basis: Any) -> Any:
+        """``coefficients @ basis``, computed in the basis' type and returned in the model's."""
+        if basis.dtype == self.dtype:
+            return coefficients @ basis
+        return (coefficients.to(basis.dtype) @ basis).to(self.dtype)
+
     def added(self, array: Any, places: Any, values: Any) -> Any:
         """A copy of ``array`` with ``values`` added at flat ``places``, which must differ from each other."""
         if self.name == "numpy":
             result = array.copy()
             result.reshape(-1)[places] += values
             return result
-        return array.reshape(-1).index_add(0, places, values).reshape(array.shape)
+        return array.reshape(-1).index_add(0, places, values.to(array.dtype)).reshape(array.shape)
 
     def parameter(self, name: str, value: Any, dims: tuple[int, ...], *, padded: bool = False) -> Any:
         """A caller's value as an array ``(*batch, *dims)``, finite; ``padded`` fills up a short last dimension.

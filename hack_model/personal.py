@@ -77,8 +77,8 @@ class SparseSums:
 class Personal:
     """One personalised basis (of expressions and combinations, or of correctives) of a model, on its vertices.
 
-    ``components`` (U, 3 N) move N pairs of a row and a control vertex; ``rows`` (N,) are the pairs' rows among the
-    ``row_count`` of the shared basis, ``columns`` (N,) their control vertices; ``refine`` carries those to the
+    ``components`` (U, 3 N) move N pairs of a row and a control vertex; ``rows`` (N,) are the pairs' rows of the
+    shared basis, ``columns`` (N,) their control vertices; ``refine`` carries those to the
     ``vertex_count`` vertices, given as entries (vertex, control vertex, factor).
     """
 
@@ -87,15 +87,12 @@ class Personal:
     rows: Int[np.ndarray, " N"]
     columns: Int[np.ndarray, " N"]
     refine: tuple[Int[np.ndarray, " t"], Int[np.ndarray, " t"], Float[np.ndarray, " t"]]
-    row_count: int
     control_count: int
     vertex_count: int
     backend: Backend
 
     @classmethod
-    def of(
-        cls, asset: ModelAsset, kind: str, row_count: int, backend: Backend, vertices: Int[np.ndarray, " n"]
-    ) -> Personal | None:
+    def of(cls, asset: ModelAsset, kind: str, backend: Backend, vertices: Int[np.ndarray, " n"]) -> Personal | None:
         """The personalised basis of a kind, ``expression`` or ``pose``, at some vertices; None when there is none."""
         basis, pairs = getattr(asset, f"personal_{kind}_basis"), getattr(asset, f"personal_{kind}_pairs")
         if not len(pairs):
@@ -107,11 +104,10 @@ class Personal:
         components = np.moveaxis(basis[:, kept], -1, 1)
         return cls(
             map=backend.constant(np.ascontiguousarray(getattr(asset, f"personal_{kind}_map").T)),
-            components=backend.constant(components.reshape(len(basis), -1)),
+            components=backend.basis(components.reshape(len(basis), -1)),
             rows=pairs[kept, 0].astype(np.int64),
             columns=pairs[kept, 1].astype(np.int64),
             refine=refine,
-            row_count=row_count,
             control_count=asset.control_count,
             vertex_count=len(vertices),
             backend=backend,
@@ -119,7 +115,7 @@ class Personal:
 
     def offsets(self, shape: Float[Array, "*batch S"]) -> Float[Array, "*batch 3 N"]:
         """Displacement of each pair for an identity, metres at weight 1 of its row."""
-        found = (shape @ self.map) @ self.components
+        found = self.backend.product(shape @ self.map, self.components)
         return self.backend.xp.reshape(found, (*found.shape[:-1], 3, len(self.rows)))
 
     def moved(
@@ -129,11 +125,11 @@ class Personal:
         by_pair = self.backend.xp.take(weights, self._row_constant, axis=-1)
         return self._refined(self._on_control(offsets * by_pair[..., None, :]))
 
-    def added(self, basis: Float[Array, "R 3V"], offsets: Float[Array, "3 N"], first: int) -> Float[Array, "R 3V"]:
-        """The basis whose rows from ``first`` on are the shared ones, with the identity's own part."""
+    def added(self, basis: Float[Array, "R 3V"], offsets: Float[Array, "3 N"]) -> Float[Array, "R 3V"]:
+        """The shared basis, coordinates first, with the identity's own part."""
         places, sums = self._entries
         values = self.backend.xp.reshape(sums(offsets), (-1,))
-        return self.backend.added(basis, places + first * 3 * self.vertex_count, values)
+        return self.backend.added(basis, places, values)
 
     @cached_property
     def _row_constant(self) -> Array:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from array_api_compat import array_namespace
+
 from hack_model.errors import ParameterError
 from hack_model.kinematics import joint_transforms, rotation_matrix
-from hack_model.parameters import batch_shape
+from hack_model.parameters import batch_shape, common_shape
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
     from hack_model.personal import Personal
 
     Array = Any
+
+
+_FRAMES_AT_ONCE = 4
+"""Frames skinned together: their blended matrices, 700 kB a frame at 14,000 vertices, should stay in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +48,15 @@ class Rig:
     """A model with fixed identity: made by :meth:`hack_model.HACK.rig`, called once per frame or batch of frames.
 
     ``template`` is the identity's neutral head, coordinates first, (*batch, 3, V) metres; ``joints`` (*batch, 10, 3)
-    its rest joints; ``motion_basis`` (E + X + K, 3 V) its expressions, combinations and pose correctives.
-    ``personal`` holds what identities change of them (by kind, the offsets of its pairs) where that is not in
-    ``motion_basis``: for batches of identities. ``prominence`` (*batch,) is the identity's factor on the larynx' bump.
+    its rest joints; ``motion`` its expressions and combinations (key expression, E + X rows) and its correctives (pose,
+    K rows). ``personal`` holds what identities change of them, by kind the offsets of its pairs, where that is not in
+    ``motion``: for batches of identities. ``prominence`` (*batch,) is the identity's factor on the larynx' bump.
     """
 
     model: HACK
     template: Float[Array, "*batch 3 V"]
     joints: Float[Array, "*batch 10 3"]
-    motion_basis: Float[Array, "N 3V"]
+    motion: Mapping[str, Float[Array, "R 3V"]]
     scale: Float[Array, "*batch"] | None = None
     personal: Mapping[str, tuple[Personal, Float[Array, "*batch 3 N"]]] = field(default_factory=dict)
     prominence: Float[Array, "*batch"] | None = None
@@ -80,15 +87,19 @@ class Rig:
         batch = batch_shape({**checked, **{name: value for name, value in identity.items() if value is not None}})
         rotations = self._rotations(checked.get("pose"), checked.get("eye_pose"))
         rest = self._rest(checked, rotations)
-        transforms = None
-        vertices, joints = rest, self.joints
+        xp = self.model.backend.xp
+        transforms, placement = None, self._placement(checked.get("global_rotation"), checked.get("translation"))
         if rotations is not None:
             transforms = joint_transforms(self.joints, self.model.joint_frames, rotations)
-            vertices = skin(rest, transforms, self.model.weights)
-            turned = transforms[..., 1:, :3, :3] @ self.joints[..., None]
-            joints = turned[..., 0] + transforms[..., 1:, :3, 3]
-        vertices, joints = self._placed(vertices, joints, checked.get("global_rotation"), checked.get("translation"))
-        xp = self.model.backend.xp
+            placed = transforms if placement is None else placement[..., None, :, :] @ transforms
+            vertices = skin(rest, placed, self.model.weights)
+            turned = placed[..., 1:, :3, :3] @ self.joints[..., None]
+            joints = turned[..., 0] + placed[..., 1:, :3, 3]
+        elif placement is not None:
+            vertices = _moved_by(placement[..., :3, :, None], rest)
+            joints = xp.matrix_transpose(_moved_by(placement[..., :3, :, None], xp.matrix_transpose(self.joints)))
+        else:
+            vertices, joints = rest, self.joints
         points = _points_first(xp, vertices)
         return Output(
             vertices=points if points.shape[:-2] == batch else xp.broadcast_to(points, (*batch, *points.shape[-2:])),
@@ -119,48 +130,40 @@ class Rig:
     @property
     def expression_basis(self) -> Float[Array, "E V 3"]:
         """The expressions of this identity, metres at activation 1; for one identity, as are the next two."""
-        return self._rows(0, len(self.model.expression_names))
+        return self._rows("expression", slice(len(self.model.expression_names)))
 
     @property
     def combination_basis(self) -> Float[Array, "X V 3"]:
         """The combinations of this identity, metres at weight 1."""
-        return self._rows(len(self.model.expression_names), self._pose_start)
+        return self._rows("expression", slice(len(self.model.expression_names), None))
 
     @property
     def pose_basis(self) -> Float[Array, "K V 3"]:
         """The correctives of this identity, metres per unit of a pose feature."""
-        return self._rows(self._pose_start, len(self.motion_basis))
+        return self._rows("pose", slice(None))
 
-    @property
-    def _pose_start(self) -> int:
-        return len(self.model.expression_names) + len(self.asset.combination_names)
-
-    def _rows(self, start: int, stop: int) -> Float[Array, "n V 3"]:
+    def _rows(self, kind: str, rows: slice) -> Float[Array, "n V 3"]:
         if self.personal:
             raise ParameterError("a rig of several identities has no one basis; make a rig of each")
-        xp = self.model.backend.xp
-        rows = xp.reshape(self.motion_basis[start:stop], (stop - start, 3, self.model.vertex_count))
-        return xp.matrix_transpose(rows)
+        xp, basis = self.model.backend.xp, self.motion[kind][rows]
+        return xp.matrix_transpose(xp.reshape(basis, (len(basis), 3, self.model.vertex_count)))
 
     def _rest(self, checked: dict[str, Array], rotations: Array | None) -> Float[Array, "*batch 3 V"]:
-        """Template, expression, pose correctives and larynx: one product with the stacked bases for the first three."""
-        model, xp = self.model, self.model.backend.xp
-        expression = checked.get("expression")
-        expression = None if expression is None else model.expression_coefficients(expression)
-        features = model.pose_coefficients(rotations) if rotations is not None and "pose" in checked else None
+        """Template, expression, pose correctives and larynx, each where it is given."""
+        model = self.model
+        weights: dict[str, Array | None] = {}
+        if "expression" in checked:
+            weights["expression"] = model.expression_coefficients(checked["expression"])
+        if rotations is not None and "pose" in checked:
+            weights["pose"] = model.pose_coefficients(rotations)
         rest = self.template
-        if expression is not None and features is not None:
-            batch = xp.broadcast_arrays(expression[..., 0], features[..., 0])[0].shape
-            widened = [xp.broadcast_to(a, (*batch, a.shape[-1])) for a in (expression, features)]
-            rest = rest + self._moved(xp.concat(widened, axis=-1), self.motion_basis)
-        elif expression is not None:
-            rest = rest + self._moved(expression, self.motion_basis[: self._pose_start])
-        elif features is not None:
-            rest = rest + self._moved(features, self.motion_basis[self._pose_start :])
-        for kind, (personal, offsets) in self.personal.items():
-            weights = expression if kind == "expression" else features
-            if weights is not None:
-                rest = rest + personal.moved(offsets, weights)
+        for kind, values in weights.items():
+            if values is None:
+                continue
+            rest = rest + self._moved(values, self.motion[kind])
+            if kind in self.personal:
+                personal, offsets = self.personal[kind]
+                rest = rest + personal.moved(offsets, values)
         size = checked.get("larynx_size")
         if size is not None and self.prominence is not None:
             size = size * self.prominence
@@ -170,35 +173,63 @@ class Rig:
         return rest
 
     def _moved(self, coefficients: Array, basis: Array) -> Float[Array, "*batch 3 V"]:
-        moved = coefficients @ basis
+        moved = self.model.backend.product(coefficients, basis)
         return self.model.backend.xp.reshape(moved, (*moved.shape[:-1], 3, self.model.vertex_count))
 
-    def _placed(
-        self, vertices: Array, joints: Array, rotation: Array | None, translation: Array | None
-    ) -> tuple[Array, Array]:
-        """Scale, then rotation, then translation of ``vertices`` (*batch, 3, V) and ``joints`` (*batch, 10, 3)."""
-        xp = self.model.backend.xp
-        if self.scale is not None:
-            vertices, joints = vertices * self.scale[..., None, None], joints * self.scale[..., None, None]
-        if rotation is not None:
-            matrix = rotation_matrix(rotation)
-            vertices, joints = matrix @ vertices, joints @ xp.matrix_transpose(matrix)
-        if translation is not None:
-            vertices, joints = vertices + translation[..., :, None], joints + translation[..., None, :]
-        return vertices, joints
+    def _placement(self, rotation: Array | None, translation: Array | None) -> Float[Array, "*batch 4 4"] | None:
+        """Scale, then rotation, then translation; None when nothing of them was given."""
+        if rotation is None and translation is None and self.scale is None:
+            return None
+        backend, xp = self.model.backend, self.model.backend.xp
+        turn = xp.eye(3, dtype=backend.dtype, device=backend.device) if rotation is None else rotation_matrix(rotation)
+        turn = turn if self.scale is None else turn * self.scale[..., None, None]
+        move = xp.zeros(3, dtype=backend.dtype, device=backend.device) if translation is None else translation
+        batch = common_shape({"turn": tuple(turn.shape[:-2]), "translation": tuple(move.shape[:-1])})
+        upper = [xp.broadcast_to(turn, (*batch, 3, 3)), xp.broadcast_to(move[..., None], (*batch, 3, 1))]
+        last = xp.asarray([[0.0, 0.0, 0.0, 1.0]], dtype=backend.dtype, device=backend.device)
+        return xp.concat([xp.concat(upper, axis=-1), xp.broadcast_to(last, (*batch, 1, 4))], axis=-2)
 
 
 def skin(
     rest: Float[Array, "*batch 3 V"], transforms: Float[Array, "*batch 11 4 4"], weights: Float[Array, "11 V"]
 ) -> Float[Array, "*batch 3 V"]:
-    """Linear blend skinning. Coordinates come first, so that every operation runs along all vertices in memory."""
+    """Linear blend skinning. Coordinates come first, so that every operation runs along all vertices in memory.
+
+    The matrices of a few frames at a time are blended in one product, (12 frames, 11) by (11, V): they are four times
+    as many numbers as the vertices and must not leave the cache.
+    """
+    batch = tuple(transforms.shape[:-3])
+    if math.prod(batch) <= _FRAMES_AT_ONCE or tuple(rest.shape[:-2]) not in ((), batch):
+        return _skin(rest, transforms, weights)
+    xp = array_namespace(transforms)
+    transforms = transforms.reshape((-1, 11, 4, 4))
+    rest = (
+        xp.broadcast_to(rest, (len(transforms), *rest.shape))
+        if rest.ndim == 2
+        else rest.reshape((-1, *rest.shape[-2:]))
+    )
+    parts = [
+        _skin(rest[start : start + _FRAMES_AT_ONCE], transforms[start : start + _FRAMES_AT_ONCE], weights)
+        for start in range(0, len(transforms), _FRAMES_AT_ONCE)
+    ]
+    moved = xp.concat(parts, axis=0)
+    return moved.reshape((*batch, *moved.shape[-2:]))
+
+
+def _skin(
+    rest: Float[Array, "*batch 3 V"], transforms: Float[Array, "*batch 11 4 4"], weights: Float[Array, "11 V"]
+) -> Float[Array, "*batch 3 V"]:
     columns = transforms[..., :, :3, :]
-    stacked = columns.reshape((*columns.shape[:-2], 12)).swapaxes(-1, -2)
-    blended = stacked @ weights
-    blended = blended.reshape((*blended.shape[:-2], 3, 4, blended.shape[-1]))
-    moved = blended[..., 3, :]
+    stacked = columns.reshape((*columns.shape[:-3], 11, 12)).swapaxes(-1, -2)
+    blended = (stacked.reshape((-1, 11)) @ weights).reshape((*stacked.shape[:-2], 3, 4, weights.shape[-1]))
+    return _moved_by(blended, rest)
+
+
+def _moved_by(matrices: Float[Array, "*batch 3 4 V"], points: Float[Array, "*batch 3 V"]) -> Float[Array, "*batch 3 V"]:
+    """Points, coordinates first, each moved by its own affine map; a last dimension of 1 is the same map for all."""
+    moved = matrices[..., 3, :]
     for axis in range(3):
-        moved = moved + blended[..., axis, :] * rest[..., axis, None, :]
+        moved = moved + matrices[..., axis, :] * points[..., axis, None, :]
     return moved
 
 

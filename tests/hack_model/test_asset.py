@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from hack_model import HACK, AssetError, ModelAsset
 from hack_model.arrayfile import atomic_file, read_array, write_arrays
 from hack_model.basis import Basis, Refinement
 from hack_model.packing import BASES, pack
+from hack_model.resources import default_model_path
 from hack_model.schema import FIELDS
 from tests.support.synthetic import random_parameters, synthetic_asset
 
@@ -90,6 +92,18 @@ def test_packed_shape_basis_lives_on_the_control_mesh(asset: ModelAsset, tmp_pat
     bad["refinement_vertices"] = bad["refinement_vertices"] + 1
     with pytest.raises(AssetError, match="refinement_vertices holds indices outside 0…39"):
         ModelAsset.load(write_arrays(tmp_path / "bad.npz", bad))
+
+
+def test_the_default_model_is_small_in_memory_and_on_disk() -> None:
+    """The sum of the arrays, float32 or smaller each, and what loading leaves allocated, by whatever holds it."""
+    path = default_model_path()
+    tracemalloc.start()
+    asset = ModelAsset.load(path)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert asset.nbytes < 40e6
+    assert asset.nbytes < held < asset.nbytes + 1e6
+    assert path.stat().st_size <= 8_000_000
 
 
 def test_arrays_are_read_only_and_not_shared_with_the_caller(asset: ModelAsset) -> None:

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from hack_model import HACK, Clip, ModelAsset, ParameterError
 from hack_model.basis import Basis, Refinement
+from hack_model.kinematics import rotation_matrix
 from hack_model.names import CERVICAL_JOINTS
 from hack_model.packing import BASES
 from hack_model.parameters import PARAMETERS
@@ -502,7 +503,12 @@ def test_wrong_parameters_say_what_was_wanted(
 
 
 def test_wrong_backends_devices_and_vertices_are_refused(asset: ModelAsset, model: HACK) -> None:
-    for options in ({"backend": "jax"}, {"dtype": "float16"}, {"device": "cuda"}):
+    for options in (
+        {"backend": "jax"},
+        {"dtype": "float16"},
+        {"dtype": "int8", "backend": "torch"},
+        {"device": "cuda"},
+    ):
         with pytest.raises(ParameterError):
             HACK.from_asset(asset, **options)
     with pytest.raises(ParameterError, match="torch cannot use device"):
@@ -510,6 +516,40 @@ def test_wrong_backends_devices_and_vertices_are_refused(asset: ModelAsset, mode
     for wrong in ([-1], [asset.vertex_count], [[0]], [0.5]):
         with pytest.raises(ParameterError, match="vertices"):
             model.restricted(np.array(wrong))
+
+
+@pytest.mark.parametrize(("dtype", "unit"), [("float16", 2**-11), ("bfloat16", 2**-8)])
+def test_half_precision_errs_by_its_bases_rounding_alone(asset: ModelAsset, dtype: str, unit: float) -> None:
+    """Coefficient, basis and result are each rounded once, relative to the sum of their terms' sizes."""
+    half = HACK.from_asset(asset, backend="torch", dtype=dtype)
+    exact = HACK.from_asset(asset, dtype="float64")
+    assert f"torch {dtype} on cpu" in repr(half)
+    for seed in range(5):
+        parameters = all_parameters(asset, (3,), seed)
+        shape, expression = np.abs(parameters["shape"]), np.abs(parameters["expression"])
+        output, wanted = half(**parameters), exact(**parameters)
+        assert output.vertices.dtype == torch.float32
+        rotations = rotation_matrix(np.concatenate([parameters["pose"], parameters["eye_pose"]], axis=1))
+        features = np.abs(exact.pose_coefficients(rotations))
+        weights = exact.expression_coefficients(expression)
+        terms = np.tensordot(shape, np.abs(exact.shape_basis), 1) + np.tensordot(features, np.abs(exact.pose_basis), 1)
+        terms = terms + np.tensordot(
+            weights, np.abs(np.concatenate([exact.expression_basis, exact.combination_basis])), 1
+        )
+        own = sum(
+            np.abs(np.asarray(exact.rig(one)._rows(kind, slice(None)) - exact.rig()._rows(kind, slice(None)))).max()
+            for kind in ("expression", "pose")
+            for one in parameters["shape"]
+        )
+        bound = 4 * unit * (terms + 20 * own) + 1e-7
+        error = np.abs(output.rest.numpy() - wanted.rest)
+        assert (error < bound).all()
+        assert error.max() > 1e-7
+        np.testing.assert_allclose(output.joints, wanted.joints, atol=1e-6)
+    shape = torch.tensor(parameters["shape"][0], dtype=torch.float32, requires_grad=True)
+    half.rig(shape)(parameters["expression"], parameters["pose"]).vertices.square().sum().backward()
+    assert shape.grad is not None
+    assert shape.grad.abs().min() > 0
 
 
 def test_torch_keeps_device_dtype_and_takes_any_array(asset: ModelAsset) -> None:
