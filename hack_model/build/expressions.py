@@ -35,9 +35,9 @@ NAMES = (*HACK_EXPRESSIONS, "tongueOut")
 JAW_UNITS = ("jawForward", "jawLeft", "jawOpen", "jawRight")
 _SPLIT = {"browInnerUp_L": 0.012, "browOuterUp_L": 0.012, "noseSneer_L": 0.006}
 """Half the width in metres of the border between a left and a right half, where it is not that of the mouth."""
-_MOUTH_SPLIT = 0.014
+MOUTH_SPLIT = 0.014
 """The same for the mouth."""
-_INVISIBLE = 1.5e-5
+INVISIBLE = 1.5e-5
 """Shorter displacements, in metres, are left out; the file is smaller for it."""
 _MIRRORED = {"jawRight": "jawLeft", "mouthRight": "mouthLeft"}
 _CLOSED = {
@@ -51,7 +51,7 @@ _CLOSED = {
 
 def build(head: Head, parts: Sequence[Part]) -> tuple[tuple[str, ...], Float[Array, "E V 3"]]:
     """Names and displacements in metres at activation 1 of all parts' vertices, skin first, in the parts' order."""
-    return _Builder(head, parts).all()
+    return Builder(head, parts).all()
 
 
 def read_recipes() -> dict[str, list[tuple[str, float, str]]]:
@@ -77,7 +77,9 @@ def rigid_motion(
     return rotation, target - centre @ rotation.T
 
 
-class _Builder:
+class Builder:
+    """Makes one expression after the other; see :meth:`make`."""
+
     def __init__(self, head: Head, parts: Sequence[Part]) -> None:
         self.head, self.parts = head, list(parts)
         self.index = {part.name: place for place, part in enumerate(parts)}
@@ -91,16 +93,22 @@ class _Builder:
         self.mirror = mirror_of_parts(parts)
 
     def part(self, name: str) -> Part:
+        """The part of that name."""
         return self.parts[self.index[name]]
 
+    def span(self, name: str) -> slice:
+        """Where a part's vertices lie among those of all parts."""
+        return slice(self.starts[self.index[name]], self.starts[self.index[name] + 1])
+
     def all(self) -> tuple[tuple[str, ...], np.ndarray]:
+        """Names and displacements of every expression."""
         basis = np.zeros((len(NAMES), self.starts[-1], 3), np.float32)
         for row, name in enumerate(NAMES):
             if name.endswith("_R") or name in _MIRRORED:
                 continue
             skin, rest = self.make(name)
             basis[row] = np.concatenate([skin, *rest])
-            basis[row][np.linalg.norm(basis[row], axis=1) < _INVISIBLE] = 0
+            basis[row][np.linalg.norm(basis[row], axis=1) < INVISIBLE] = 0
         for row, name in enumerate(NAMES):
             twin = _MIRRORED.get(name, name[:-2] + "_L" if name.endswith("_R") else "")
             if twin:
@@ -138,20 +146,24 @@ class _Builder:
         whole = skin + flipped if both else skin
         if not both and name not in ("jawLeft", "mouthLeft"):
             whole = 0.5 * (skin + flipped)
-        settled = whole
-        for _ in range(2):
-            if name in _CLOSED:
-                settled = self.contact.keep(settled, lower_share=_CLOSED[name])
-            settled = self.guard.guard(settled, arches)
-        if name in _CLOSED:
-            settled = self.contact.keep(settled, lower_share=_CLOSED[name])
+        settled = self.settled(whole, arches, _CLOSED.get(name))
         if both:
             change = settled - whole
             change = 0.5 * (change + change[self.skin_mirror] * [-1, 1, 1])
-            return skin + left_half(self.head.skin.vertices[:, 0], _MOUTH_SPLIT)[:, None] * change
+            return skin + left_half(self.head.skin.vertices[:, 0], MOUTH_SPLIT)[:, None] * change
         if name not in ("jawLeft", "mouthLeft"):
             settled = 0.5 * (settled + settled[self.skin_mirror] * [-1, 1, 1])
         return settled
+
+    def settled(self, skin: np.ndarray, arches: list[np.ndarray], lower_share: float | None) -> np.ndarray:
+        """The skin's displacement with the lips before the teeth.
+
+        ``lower_share`` brings the lips into contact, the lower lip by its share of the way; with None they may part.
+        """
+        for _ in range(2):
+            skin = self.contact.keep(skin, lower_share)
+            skin = self.guard.guard(skin, arches)
+        return self.contact.keep(skin, lower_share)
 
     def base_displacement(self, name: str) -> np.ndarray:
         """The recipe's sum on the base mesh."""
@@ -161,7 +173,7 @@ class _Builder:
         for source, weight, side in self.recipes[name]:
             unit = self.head.target(source).astype(np.float64)
             if side == "left":
-                unit = unit * left_half(self.head.base[:, 0], _SPLIT.get(name, _MOUTH_SPLIT))[:, None]
+                unit = unit * left_half(self.head.base[:, 0], _SPLIT.get(name, MOUTH_SPLIT))[:, None]
             total += weight * unit
         if name == "eyeBlink_L":
             total = lids_module.blink(self.head, self.lids["left"], total)

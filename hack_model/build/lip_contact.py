@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, median_filter
 
 from hack_model.build.dentition import mouth_place
 from hack_model.build.lips import find_lip_line, lower_lip
@@ -37,7 +37,7 @@ _FADE = 0.007
 _LARGEST_STEP = 0.0008
 _OVERLAP = 0.0015
 """A lower lip that stands before the upper one need not rise further than this above its end."""
-_STEPS = 5
+_STEPS = 7
 """Sample points along each side of a quad."""
 
 
@@ -77,7 +77,7 @@ class LipContact:
             )
         between = np.minimum(between, seen + _OVERLAP)
         known = np.flatnonzero(np.isfinite(between))
-        return np.interp(np.arange(len(between)), known, between[known])
+        return median_filter(np.interp(np.arange(len(between)), known, between[known]), 3)
 
     def _field(self, corners: np.ndarray, direction: float) -> np.ndarray:
         """Highest (direction 1) or lowest (-1) y of quads (n, 4, 3) over the cells (X, Z); infinite where none is."""
@@ -93,19 +93,18 @@ class LipContact:
         np.maximum.at(field, tuple(cell[inside].T), direction * points[inside, 1])
         return direction * field
 
-    def keep(
-        self, delta: Float[Array, "V 3"], *, part: bool = False, lower_share: float = 0.5, rounds: int = 8
-    ) -> Float[Array, "V 3"]:
-        """The displacement with the lips brought back into contact; with ``part`` only what overlaps is parted.
+    def keep(self, delta: Float[Array, "V 3"], lower_share: float | None, *, rounds: int = 8) -> Float[Array, "V 3"]:
+        """The displacement with the lips brought back into contact, the lower lip by ``lower_share`` of the way.
 
-        ``lower_share`` of the way is the lower lip's.
+        With None the lips may part, and only those that overlap are parted, each by half.
         """
         delta = delta.copy()
-        share = np.where(self.lower, lower_share, lower_share - 1.0) * self.weight
+        share = np.where(self.lower, 0.5 if lower_share is None else lower_share, 0.0)
+        share = (share - ~self.lower * (0.5 if lower_share is None else 1 - lower_share)) * self.weight
         for _ in range(rounds):
             place = self.rest + delta
             excess = self.clearance(place) - self.before
-            if part:
+            if lower_share is None:
                 excess = np.minimum(excess, 0.0)
             if np.abs(excess).max() < 5e-5:
                 break

@@ -10,7 +10,7 @@ import numpy as np
 
 from hack_model.asset import ModelAsset
 from hack_model.basis import Basis, Refinement
-from hack_model.build import dentition, expressions, eyes, lashes, materials
+from hack_model.build import combinations, dentition, expressions, eyes, lashes, materials
 from hack_model.build.anthropometry import read_measures
 from hack_model.build.assemble import Control, Geometry
 from hack_model.build.head import make_head
@@ -70,6 +70,7 @@ def make_asset(
     geometry = Geometry.join(parts, mirror_of_parts(parts))
     report("expressions", 0, 1)
     expression_names, expression_basis = expressions.build(head, parts)
+    combined = combinations.build(head, parts, expression_names, expression_basis)
     regions = skin_regions(head)
     control = Control.of(parts, geometry.mirror)
     measures = read_measures(tables / "anthropometry.csv", source.base)
@@ -95,6 +96,7 @@ def make_asset(
         "larynx_identity": identity_direction(identity.directions["sex"]),
         "expression_names": np.array(expression_names),
         "expression_basis": expression_basis,
+        **combined.fields(),
     }
     return materials.painted(ModelAsset.from_arrays(arrays))
 
