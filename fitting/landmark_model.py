@@ -4,9 +4,10 @@ A landmark is a weighted sum of three vertices, and skinning is linear in the ve
 
     landmark = sum over joints j of  G_j a_j + w_j o_j,    a_j = sum over vertices k of  b_k w_kj x_k
 
-with barycentric weights b, skinning weights w, joint transforms (G, o) and rest vertices x that are linear in shape,
-expression and pose features. One row for each (landmark, joint) pair that occurs is therefore exact for any weights;
-points of the face have one pair, because the whole face hangs on the joint oc1.
+with barycentric weights b, skinning weights w, joint transforms (G, o) and rest vertices x that are linear in shape and
+bilinear in shape and in expressions, their combinations and pose features (:mod:`fitting.own_rows`). One row for each
+(landmark, joint) pair that occurs is therefore exact for any weights; points of the face have one pair, because the
+whole face hangs on the joint oc1.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fitting.own_rows import Activation, OwnRows
 from hack_model.errors import AssetError
 from hack_model.kinematics import joint_transforms, rotation_matrix
 from hack_model.names import CERVICAL_JOINTS, SKELETON, SKELETON_PARENTS
@@ -23,6 +25,7 @@ from hack_model.names import CERVICAL_JOINTS, SKELETON, SKELETON_PARENTS
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
+    from hack_model.basis import Basis
     from hack_model.model import HACK
 
     Array = np.ndarray
@@ -91,8 +94,10 @@ class LandmarkModel:
     pair_joint: Int[Array, " P"]
     pair_weight: Float[Array, " P"]
     template: Float[Array, "P 3"]
-    basis: Float[Array, "P 3 N"]
-    correctives: Float[Array, "P 3 K"]
+    shape_basis: Float[Array, "P 3 S"]
+    expressions: OwnRows
+    activation: Activation
+    correctives: OwnRows
     corrective_features: Int[Array, " K"]
     joint_template: Float[Array, "10 3"]
     joint_basis: Float[Array, "10 3 S"]
@@ -123,7 +128,11 @@ class LandmarkModel:
         factors = shares[landmark, :, joint]  # (P, 3)
         corners = vertices[landmark]
         layout = Layout(len(asset.shape_basis), len(asset.expression_names))
-        blend = np.concatenate([asset.shape_basis.at(corners), asset.expression_basis.at(corners)])
+
+        def at_pairs(*bases: Basis) -> Float[Array, "P 3 R"]:
+            values = [np.einsum("pc,kpcx->pxk", factors, basis.at(corners)) for basis in bases if len(basis)]
+            return np.concatenate([np.zeros((len(corners), 3, 0)), *values], axis=2)
+
         rhythm = asset.joint_rhythm.astype(np.float64)
         return cls(
             layout=layout,
@@ -131,10 +140,12 @@ class LandmarkModel:
             pair_joint=joint,
             pair_weight=factors.sum(axis=1),
             template=np.einsum("pc,pcx->px", factors, asset.template[corners]),
-            basis=np.ascontiguousarray(np.einsum("pc,npcx->pxn", factors, blend)),
-            correctives=np.einsum("pc,kpcx->pxk", factors, asset.pose_basis.at(corners))
-            if len(asset.pose_basis)
-            else np.zeros((len(landmark), 3, 0)),
+            shape_basis=at_pairs(asset.shape_basis),
+            expressions=OwnRows.of(
+                asset, "expression", at_pairs(asset.expression_basis, asset.combination_basis), corners, factors
+            ),
+            activation=Activation.of(model.combinations, layout.expression_count),
+            correctives=OwnRows.of(asset, "pose", at_pairs(asset.pose_basis), corners, factors),
             corrective_features=asset.pose_features,
             joint_template=np.asarray(model.joint_template, np.float64),
             joint_basis=np.moveaxis(np.asarray(model.joint_basis, np.float64), 0, 2),
@@ -173,12 +184,12 @@ class LandmarkModel:
         points = model @ rotation.T + x[layout.translation]
         jacobian = np.zeros((len(self), 3, layout.size))
         turned = (rotation @ transforms[:, :3, :3])[self.pair_joint]
-        linear = turned @ self.basis
+        linear = turned @ self._rest_basis(x)
         linear[:, :, layout.shape] += self.pair_weight[:, None, None] * (
             rotation @ self._origin_basis(x, transforms)
         ).take(self.pair_joint, axis=0)
         jacobian[:, :, : layout.expression.stop] = self._summed(linear)
-        jacobian[:, :, layout.neck] = rotation @ self._by_neck(x, transforms, rest, turned @ self.correctives, rotation)
+        jacobian[:, :, layout.neck] = rotation @ self._by_neck(x, transforms, rest, turned, rotation)
         jacobian[:, :, layout.gaze] = rotation @ self._by_gaze(x, transforms, rest)
         axes = _left_jacobian(x[layout.rotation])
         jacobian[:, :, layout.rotation] = np.cross(axes.T[None], (points - x[layout.translation])[:, None]).swapaxes(
@@ -207,10 +218,23 @@ class LandmarkModel:
         """Landmarks in model space, joint transforms, and the pairs' rest points."""
         layout = self.layout
         transforms = self._transforms(x[layout.shape], x[layout.neck], x[layout.gaze])
-        rest = self.template + self.basis @ x[: layout.expression.stop]
-        if self.correctives.shape[2]:
-            rest = rest + self.correctives @ self._features(x[layout.neck])
+        shape = x[layout.shape]
+        rest = self.template + self.shape_basis @ shape
+        rest = rest + self.expressions.displacement(shape, self.activation.weights(x[layout.expression]))
+        if len(self.corrective_features):
+            rest = rest + self.correctives.displacement(shape, self._features(x[layout.neck]))
         return self._summed(self._carried(transforms, rest)), transforms, rest
+
+    def _rest_basis(self, x: np.ndarray) -> Float[Array, "P 3 N"]:
+        """Derivative of the pairs' rest points by shape and expression."""
+        shape, expression = x[self.layout.shape], x[self.layout.expression]
+        by_shape = self.shape_basis
+        if len(self.expressions.points):
+            by_shape = by_shape + self.expressions.by_shape(self.activation.weights(expression))
+        if len(self.correctives.points):
+            by_shape = by_shape + self.correctives.by_shape(self._features(x[self.layout.neck]))
+        own = self.expressions.basis(shape)
+        return np.concatenate([by_shape, own @ self.activation.derivative(expression)], axis=2)
 
     def _carried(self, transforms: np.ndarray, rest: np.ndarray) -> Float[Array, "P 3"]:
         """The pairs' rest points carried by their joints; each holds its joint's share of the landmark."""
@@ -232,7 +256,7 @@ class LandmarkModel:
         return result
 
     def _by_neck(
-        self, x: np.ndarray, transforms: np.ndarray, rest: np.ndarray, carried: np.ndarray, rotation: np.ndarray
+        self, x: np.ndarray, transforms: np.ndarray, rest: np.ndarray, turned: np.ndarray, rotation: np.ndarray
     ) -> Float[Array, "L 3 3"]:
         """Derivative by the neck's angles in model space: joint i turns all that hangs on it about its place."""
         pose = self.pose(x[self.layout.neck])
@@ -248,7 +272,8 @@ class LandmarkModel:
         points = self._carried(transforms, rest)
         turning = np.cross(spin[self.pair_joint].swapaxes(1, 2), points[:, None]).swapaxes(1, 2)
         result = turning - self.pair_weight[:, None, None] * moment[self.pair_joint]
-        if self.correctives.shape[2]:
+        if len(self.corrective_features):
+            carried = turned @ self.correctives.basis(x[self.layout.shape])
             matrices = rotation_matrix(pose)
             changes = np.cross(local.swapaxes(1, 2)[:, :, None, :], matrices.swapaxes(1, 2)[:, None])  # (8, 3, 3, 3)
             changes = changes.swapaxes(2, 3).transpose(0, 2, 3, 1).reshape(-1, 3)[self.corrective_features]

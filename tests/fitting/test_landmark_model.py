@@ -16,7 +16,7 @@ from tests.support.synthetic import synthetic_asset
 
 @pytest.fixture(scope="module")
 def model() -> HACK:
-    return HACK.from_asset(synthetic_asset(personal=False, all_correctives=True), dtype="float64")
+    return HACK.from_asset(synthetic_asset(all_correctives=True), dtype="float64")
 
 
 def random_surface(model: HACK, count: int = 200) -> tuple[np.ndarray, np.ndarray]:
