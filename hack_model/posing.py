@@ -18,29 +18,49 @@ if TYPE_CHECKING:
     Array = Any
 
 
+_LOWER = CERVICAL_JOINTS.index("c2c3")
+"""How many joints from C7–T1 up are the lower neck."""
+
+
 def neck_pose(
     asset: ModelAsset,
     flexion: Float[Array, "*batch"] | float = 0.0,
     axial: Float[Array, "*batch"] | float = 0.0,
     lateral: Float[Array, "*batch"] | float = 0.0,
+    protraction: Float[Array, "*batch"] | float = 0.0,
     *,
     limited: bool = False,
 ) -> Float[Array, "*batch 8 3"]:
     """``pose`` of a head turned by whole-neck angles in radians, shared by the joints in the rhythm of a real spine.
 
     ``flexion`` is positive chin down, ``axial`` to the subject's left, ``lateral`` towards the subject's right
-    shoulder. ``limited`` stops each joint at its limits. The shares are ``asset.joint_rhythm``, the directions
-    ``asset.joint_axes``, the limits ``asset.joint_limits``.
+    shoulder. ``protraction`` moves the level head forwards (AU57; negative back, AU58): flexion of the lower neck by
+    that angle against extension of the upper neck, about 1.1 mm a degree. ``limited`` stops each joint at its limits.
+    The shares are ``asset.joint_rhythm`` and :func:`protraction_shares`, the directions ``asset.joint_axes``, the
+    limits ``asset.joint_limits``.
     """
-    given = {"flexion": flexion, "axial": axial, "lateral": lateral}
+    given = {"flexion": flexion, "axial": axial, "lateral": lateral, "protraction": protraction}
     arrays = {name: angle for name, angle in given.items() if _is_array(angle)}
     like = _floating(*next(iter(arrays.items()), ("flexion", 0.0)))
     xp = array_namespace(like)
     angles = {name: _floating(name, angle, like) for name, angle in given.items()}
     batch = common_shape({name: tuple(angle.shape) for name, angle in angles.items()})
-    shares = xp.stack([xp.broadcast_to(angle, batch) for angle in angles.values()], axis=-1)
-    shares = shares[..., None, :] * _like(asset.joint_rhythm, like)
+    wide = {name: xp.broadcast_to(angle, batch) for name, angle in angles.items()}
+    forward = wide.pop("protraction")[..., None] * _like(protraction_shares(asset), like)
+    shares = xp.stack(list(wide.values()), axis=-1)[..., None, :] * _like(asset.joint_rhythm, like)
+    shares = shares + xp.stack([forward, forward * 0, forward * 0], axis=-1)
     return from_anatomical(asset, limit(asset, shares) if limited else shares)
+
+
+def protraction_shares(asset: ModelAsset) -> Float[np.ndarray, "8"]:
+    """Flexion of each cervical joint per angle of protraction: the five lower ones sum to 1, the three upper to -1.
+
+    Protraction flexes the lower and extends the upper neck, retraction does the opposite (Ordway 1999, Spine 24:240, 20
+    people). Within each part the joints share as in flexion; that the line is drawn below C2 is our choice.
+    """
+    rhythm = asset.joint_rhythm[:, 0].astype(np.float64)
+    lower = np.arange(len(rhythm)) < _LOWER
+    return np.where(lower, rhythm / rhythm[lower].sum(), -rhythm / rhythm[~lower].sum())
 
 
 def limit(asset: ModelAsset, angles: Float[Array, "*batch 8 3"]) -> Float[Array, "*batch 8 3"]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from hack_model.facs.catalogue import catalogue
 from hack_model.names import CERVICAL_JOINTS, EYE_JOINTS, SKELETON, SKELETON_PARENTS
+from hack_model.posing import protraction_shares
 
 from . import controls as table
 from .axes import TO_BLENDER, to_blender
@@ -18,6 +19,7 @@ from .formulas import (
     Control,
     Formula,
     Turn,
+    number,
     product_of_factors,
     rotation_entry,
     rotation_vector,
@@ -234,14 +236,17 @@ def _head_control(vertices: Float[Array, "V 3"], joints: Float[Array, "10 3"]) -
 
 
 def _neck_turns(asset: ModelAsset, joint: int) -> list[Turn]:
-    """A joint's share of the neck's flexion, turn and lean, as :func:`hack_model.posing.neck_pose` has it."""
+    """A joint's share of flexion and protraction, turn and lean, as :func:`hack_model.posing.neck_pose` has it."""
     sources = ((table.HEAD_NOD, "x"), (table.HEAD_TURN, "y"), (table.HEAD_TILT, "z"))
+    forward = protraction_shares(asset)[joint]
     turns: list[Turn] = []
     for axis, (key, letter) in enumerate(sources):
         turned = BoneRotation(HEAD_CONTROL, f"ROT_{letter.upper()}", _HEAD_ORDER)
-        angle = Formula(f"{letter}+r{letter}", {letter: Control(key), f"r{letter}": turned})
-        share = float(asset.joint_rhythm[joint, axis])
-        turns.append(Turn(angle, share * asset.joint_axes[joint, axis].astype(float)))
+        text = f"{number(asset.joint_rhythm[joint, axis])}*({letter}+r{letter})"
+        variables: dict[str, Control | BoneRotation] = {letter: Control(key), f"r{letter}": turned}
+        if axis == 0:
+            text, variables = f"{text}+{number(forward)}*p", {**variables, "p": Control(table.HEAD_FORWARD)}
+        turns.append(Turn(Formula(text, variables), asset.joint_axes[joint, axis].astype(float)))
     return turns
 
 

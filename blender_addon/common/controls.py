@@ -35,7 +35,7 @@ REGIONS: Final = {
 }
 """Regions of the face and their titles, in the order the panel shows them."""
 
-HEAD_NOD, HEAD_TURN, HEAD_TILT = "head_nod", "head_turn", "head_tilt"
+HEAD_NOD, HEAD_TURN, HEAD_TILT, HEAD_FORWARD = "head_nod", "head_turn", "head_tilt", "head_forward"
 GAZE_HORIZONTAL, GAZE_VERTICAL, GAZE_CONVERGENCE = "gaze_horizontal", "gaze_vertical", "gaze_convergence"
 LARYNX_SIZE, LARYNX_SHIFT, LARYNX_FORWARD = "larynx_size", "larynx_shift", "larynx_forward"
 
@@ -43,9 +43,10 @@ _NECK_RANGE: Final = {
     HEAD_NOD: (math.radians(-80), math.radians(50)),
     HEAD_TURN: (math.radians(-80), math.radians(80)),
     HEAD_TILT: (math.radians(-45), math.radians(45)),
+    HEAD_FORWARD: (math.radians(-20), math.radians(30)),
 }
 """What a healthy adult's whole neck does: 80° extension, 50° flexion, 80° turn and 45° lean to each side. The sum of
-the joints' limits is more, since no one reaches all of them at once."""
+the joints' limits is more, since no one reaches all of them at once. Forward and back end where a joint does."""
 MAX_CONVERGENCE = math.radians(25)
 LARYNX_KNOTS: Final = (-4, 8)
 LARYNX_SPACING = 0.0025
@@ -163,6 +164,13 @@ def _angles(limits: Float[Array, "10 3 2"]) -> Iterator[ControlProperty]:
         "head",
         f"AU55, AU56: leans the head, + to the subject's right{share}",
         _NECK_RANGE[HEAD_TILT],
+    )
+    yield _angle(
+        HEAD_FORWARD,
+        "57/58 Forward",
+        "head",
+        "AU57, AU58: moves the level head forward (+) or back: the lower neck bends by this, the upper against it",
+        _NECK_RANGE[HEAD_FORWARD],
     )
     lids = "; the lids follow"
     yield _angle(

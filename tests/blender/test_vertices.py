@@ -85,6 +85,14 @@ def test_neck_sliders_are_the_models_neck_pose(head: Head, model: HACK) -> None:
     assert distance(head.vertices(), wanted) < EXACT
 
 
+def test_head_moves_forward_as_the_models_neck_pose(head: Head, model: HACK) -> None:
+    head.set(head_forward=0.4, head_nod=0.2, head_turn=-0.6)
+    wanted = model.rig()(pose=neck_pose(model.asset, 0.2, -0.6, 0.0, 0.4)).vertices
+    assert distance(head.vertices(), wanted) < EXACT
+    head.set(head_forward=0.0)
+    assert distance(head.vertices(), wanted) > 1e-3
+
+
 @pytest.mark.parametrize(("axis", "angles"), [(0, (0.5, 0, 0)), (1, (0, 0.5, 0)), (2, (0, 0, 0.5))])
 def test_head_bone_turns_the_neck_as_its_slider_does(
     head: Head, model: HACK, axis: int, angles: tuple[float, float, float]

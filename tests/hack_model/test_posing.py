@@ -57,6 +57,23 @@ def test_directions_are_those_a_person_sees(asset: ModelAsset) -> None:
     assert moved(lateral=0.3)[crown, 0] < -0.01, "towards the subject's right shoulder"
 
 
+@pytest.mark.parametrize("angle", [0.4, -0.3])
+def test_protraction_carries_a_level_head(asset: ModelAsset, angle: float) -> None:
+    pose = neck_pose(asset, protraction=angle)
+    np.testing.assert_allclose(pose.sum(axis=0), 0, atol=1e-7)
+    assert (np.sign(angle) * pose[:5, 0] > 0).all()
+    assert (np.sign(angle) * pose[5:, 0] < 0).all()
+    assert pose[:5, 0].sum() == pytest.approx(angle)
+    np.testing.assert_allclose(head_turn(asset, pose), 0, atol=1e-6)
+    model = HACK.from_asset(asset)
+    skull = model(pose=pose).joints[7] - model().joints[7]
+    assert np.sign(angle) * skull[2] > 0.01
+    assert abs(skull[0]) < 1e-6
+    np.testing.assert_allclose(
+        neck_pose(asset, 0.1, 0.2, 0.3, angle), neck_pose(asset, 0.1, 0.2, 0.3) + pose, atol=1e-7
+    )
+
+
 def test_limits_stop_each_joint(asset: ModelAsset) -> None:
     free, stopped = neck_pose(asset, flexion=9.0), neck_pose(asset, flexion=9.0, limited=True)
     assert free.max() > 1
