@@ -14,7 +14,6 @@ import numpy as np
 
 from hack_model.build import lids as lids_module
 from hack_model.build.expressions import INVISIBLE, Builder, rigid_motion
-from hack_model.build.lashes import follow_lids
 from hack_model.errors import AssetError
 from hack_model.resources import data_folder
 from hack_model.tables import read_table
@@ -168,8 +167,8 @@ class Combiner:
         wanted = lids_module.keep_outside(rest, wanted, builder.lids[side].ball, rings)
         result = np.zeros_like(total)
         result[span] = wanted - total[span]
-        lashes = builder.part(f"lashes_{side}")
-        result[builder.span(lashes.name)] = follow_lids(builder.head, lashes, wanted) - total[builder.span(lashes.name)]
+        hairs = builder.span(f"lashes_{side}")
+        result[hairs] = builder.lashes[f"lashes_{side}"].follow(wanted) - total[hairs]
         return result
 
     def arc(self, rule: Rule) -> Float[Array, "V 3"]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hack_model.build import lids as lids_module
-from hack_model.build.lashes import follow_lids
+from hack_model.build.lashes import Follower
 from hack_model.build.lip_contact import LipContact
 from hack_model.build.lips import LipGuard
 from hack_model.build.symmetry import mirror_of_parts
@@ -88,6 +88,7 @@ class Builder:
         self.fields = {side: lids_module.ring_field(head, self.lids[side]) for side in ("left", "right")}
         self.recipes = read_recipes()
         self.guard = LipGuard(head, [self.part("teeth_upper"), self.part("teeth_lower")])
+        self.lashes = {part.name: Follower.of(head, part) for part in parts if part.name.startswith("lashes_")}
         self.contact = LipContact(head)
         self.skin_mirror = head.skin_mirror
         self.mirror = mirror_of_parts(parts)
@@ -191,7 +192,7 @@ class Builder:
         if part.name == "tongue" and name == "tongueOut":
             return part.embedding @ base
         if part.name.startswith("lashes_"):
-            return follow_lids(self.head, part, skin)
+            return self.lashes[part.name].follow(skin)
         return np.zeros_like(part.vertices)
 
     def jaw_motion(self, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -85,17 +85,30 @@ def find_roots(head: Head, side: str) -> Roots:
     return Roots(first, second, share, is_upper)
 
 
-def follow_lids(head: Head, part: Part, skin: Float[Array, "V 3"]) -> Float[Array, "n 3"]:
-    """Displacement of a part made here when the skin is displaced: each hair moves with its root and turns with it."""
-    side = part.name.removeprefix("lashes_")
-    roots = find_roots(head, side)
-    centre = find_lids(head, side).ball.centre
-    before = roots.at(head.skin.vertices)
-    moved = before + roots.at(skin)
-    hairs = part.vertices.reshape(len(before), -1, 3)
-    offset = hairs - before[:, None]
-    turned = np.einsum("hij,hvj->hvi", _turns(before - centre, moved - centre), offset)
-    return (moved[:, None] + turned - hairs).reshape(-1, 3)
+@dataclass(frozen=True)
+class Follower:
+    """How one side's lashes follow the skin: each hair moves with its root and turns with it about the eyeball."""
+
+    roots: Roots
+    centre: Float[Array, "3"]
+    skin: Float[Array, "V 3"]
+    hairs: Float[Array, "H n 3"]
+
+    @classmethod
+    def of(cls, head: Head, part: Part) -> Follower:
+        """The follower of a part made here."""
+        side = part.name.removeprefix("lashes_")
+        roots = find_roots(head, side)
+        hairs = part.vertices.reshape(len(roots.share), -1, 3)
+        return cls(roots, find_lids(head, side).ball.centre, head.skin.vertices, hairs)
+
+    def follow(self, displacement: Float[Array, "V 3"]) -> Float[Array, "n 3"]:
+        """Displacement of the lashes' vertices when the skin's are displaced."""
+        before = self.roots.at(self.skin)
+        moved = before + self.roots.at(displacement)
+        offset = self.hairs - before[:, None]
+        turned = np.einsum("hij,hvj->hvi", _turns(before - self.centre, moved - self.centre), offset)
+        return (moved[:, None] + turned - self.hairs).reshape(-1, 3)
 
 
 def _turns(before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -84,7 +84,7 @@ class LipContact:
         share = np.linspace(0, 1, _STEPS)
         u, v = (item.ravel() for item in np.meshgrid(share, share))
         weights = np.stack([(1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v], axis=1)
-        points = np.einsum("pc,ncx->npx", weights, corners).reshape(-1, 3)
+        points = (weights @ corners).reshape(-1, 3)
         size = np.array([_HALF_WIDTH, _HALF_DEPTH])
         cell = np.rint((points[:, [0, 2]] - self.origin + size) / _CELL).astype(int)
         shape = np.rint(2 * size / _CELL).astype(int) + 1
