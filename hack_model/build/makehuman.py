@@ -10,21 +10,13 @@ import numpy as np
 
 from hack_model.asset import ModelAsset
 from hack_model.basis import Basis, Refinement
-from hack_model.build import combinations, dentition, expressions, eyes, lashes, materials
-from hack_model.build.anthropometry import read_measures
-from hack_model.build.assemble import Control, Geometry
-from hack_model.build.head import make_head
-from hack_model.build.identity import Progress, make_identity
+from hack_model.build import materials
+from hack_model.build.foundation import lay_foundation, silent
+from hack_model.build.identity import Progress
 from hack_model.build.landmarks import landmark_fields
 from hack_model.build.larynx import identity_direction
-from hack_model.build.lids import seat_lids
-from hack_model.build.lips import close_lips
-from hack_model.build.phenotype import read_modifiers
-from hack_model.build.regions import skin_regions
 from hack_model.build.rigging import rig_fields
 from hack_model.build.source import MakeHumanSource
-from hack_model.build.symmetry import mirror_of_parts
-from hack_model.errors import ParameterError
 from hack_model.resources import data_folder
 from hack_model.schema import SCHEMA_VERSION
 from hack_model.spine import read_spine
@@ -59,25 +51,10 @@ def make_asset(
     source: MakeHumanSource, *, seed: int = 0, identities: int = 2000, progress: Progress | None = None
 ) -> ModelAsset:
     """The whole model as an asset; see :func:`build`."""
-    if identities < 10:
-        raise ParameterError(f"a shape space needs at least 10 identities, got {identities}")
-    report = progress or _silent
+    laid = lay_foundation(source, seed=seed, identities=identities, progress=progress)
+    head, parts, geometry, identity, control = laid.head, laid.parts, laid.geometry, laid.identity, laid.control
     tables = data_folder() / "hack_open"
-    report("head", 0, 1)
-    modifiers = read_modifiers(tables / "modifiers.csv", source)
-    head = close_lips(seat_lids(make_head(source, modifiers)))
-    parts = [head.skin, *eyes.build(head), *dentition.build(head), *lashes.build(head)]
-    geometry = Geometry.join(parts, mirror_of_parts(parts))
-    report("expressions", 0, 1)
-    expression_names, expression_basis = expressions.build(head, parts)
-    combined = combinations.build(head, parts, expression_names, expression_basis)
-    regions = skin_regions(head)
-    control = Control.of(parts, geometry.mirror)
-    measures = read_measures(tables / "anthropometry.csv", source.base)
-    identity = make_identity(
-        head, control, modifiers, measures, regions, seed=seed, count=identities, report=report
-    )  # fmt: skip
-    report("skeleton and skin", 0, 1)
+    (progress or silent)("skeleton and skin", 0, 1)
     refinement = Refinement(control.columns, control.weights, identity.basis.shape[1])
     arrays: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -89,20 +66,16 @@ def make_asset(
         **materials.fields(geometry),
         **rig_fields(head, parts, geometry, read_spine(tables / "cervical_spine.csv")),
         **landmark_fields(head, geometry, tables),
-        **_region_fields(regions, len(geometry.vertices)),
+        **_region_fields(laid.regions, len(geometry.vertices)),
         "shape_basis": Basis.on_control(identity.basis, refinement),
         "direction_names": np.array(list(identity.directions)),
         "directions": np.stack(list(identity.directions.values())),
         "larynx_identity": identity_direction(identity.directions["sex"]),
-        "expression_names": np.array(expression_names),
-        "expression_basis": expression_basis,
-        **combined.fields(),
+        "expression_names": np.array(laid.expression_names),
+        "expression_basis": laid.expression_basis,
+        **laid.combinations.fields(),
     }
     return materials.painted(ModelAsset.from_arrays(arrays))
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    del stage, done, total
 
 
 def _provenance(source: MakeHumanSource, seed: int, identities: int, figures: dict[str, Any]) -> str:
