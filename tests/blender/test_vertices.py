@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import bpy  # noqa: F401  (first, it brings mathutils)
 import mathutils
 import numpy as np
 import pytest

@@ -81,9 +81,14 @@ def test_usdskel_shows_the_model(model: HACK, tmp_path: Path) -> None:
 def test_placement_can_be_left_out(synthetic: HACK, tmp_path: Path) -> None:
     clip = random_clip(synthetic, 2, seed=3)
     rig = synthetic.rig(clip.shape, clip.scale)
-    _, frames = baked(write_usd(tmp_path / "head.usdc", rig, clip, placement=False)[0])
+    path = write_usd(tmp_path / "head.usdc", rig, clip, placement=False)[0]
+    stage = opened(path)
+    box = np.array(UsdGeom.Boundable(stage.GetDefaultPrim()).GetExtentAttr().Get())
+    _, frames = baked(path)
     still = dataclasses.replace(clip, global_rotation=np.zeros((2, 3)), translation=np.zeros((2, 3)), scale=1.0)
-    np.testing.assert_allclose(frames, placed(synthetic, still), atol=1e-6)
+    wanted = placed(synthetic, still)
+    np.testing.assert_allclose(frames, wanted, atol=1e-6)
+    np.testing.assert_allclose(box, [wanted.min(axis=(0, 1)), wanted.max(axis=(0, 1))], atol=1e-6)
 
 
 def test_a_swallow_is_kept(synthetic: HACK, tmp_path: Path) -> None:
