@@ -28,7 +28,9 @@ from hack_model.formats.arkit import arkit_table, from_arkit
 from hack_model.model import HACK
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, UInt8
+
+    from hack_model.rig import Rig
 
     Array = np.ndarray
 
@@ -39,6 +41,8 @@ FILES = ("clip.npz", "report.json", "head.glb", "texture.png", "overlay.png", "v
 
 _SETTINGS = {"fast": FitSettings(), "quality": FitSettings(iterations=50, tolerance=1e-5)}
 _VIEW_SIDE = 360
+_RELIEF_SIZE = 1024
+"""Pixels a side of the maps of relief and roughness."""
 _CLOSED_EYE = (0.45, 0.75)  # eyeBlink scores between which the irises lose all their weight
 
 
@@ -173,7 +177,6 @@ def write_fit(
     """Writes :data:`FILES` of a fit into a folder; returns the report with the time of every stage."""
     from fitting.overlay import draw_overlay, draw_strip
     from fitting.texture import project_texture
-    from hack_model.formats.glb import write_glb
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -184,7 +187,7 @@ def write_fit(
             texture = project_texture(asset, fit.vertices, camera, pixels)
         rig = fitter.model.rig(clip.shape, clip.scale)
         jobs = [
-            pool.submit(write_glb, folder / "head.glb", rig, clip, texture=texture, placement=False),
+            pool.submit(_write_head, folder / "head.glb", rig, clip, texture),
             pool.submit(_write_picture, folder / "texture.png", texture),
             pool.submit(clip.save, folder / "clip.npz"),
         ]
@@ -204,6 +207,15 @@ def write_fit(
     with atomic_file(folder / "report.json") as stream:
         stream.write((json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
     return report
+
+
+def _write_head(path: Path, rig: Rig, clip: Clip, texture: UInt8[Array, "H W 3"]) -> None:
+    """The head with the photo's colours on the default skin's relief, at rest: the photo shows its folds itself."""
+    from hack_model.appearance.materials import chosen_materials
+    from hack_model.formats.glb import write_glb
+
+    materials = chosen_materials(rig.model.asset, None, _RELIEF_SIZE)
+    write_glb(path, rig, clip, texture=texture, materials=materials, placement=False)
 
 
 def _closed(face: Face) -> tuple[float, float]:

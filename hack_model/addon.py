@@ -27,6 +27,8 @@ _DEFAULT_MODEL = "hack_open/hack-open.npz"
 """Where below ``data`` the package looks for its model; see :func:`hack_model.resources.default_model_path`."""
 _LEFT_OUT = {"addon.py", "cli.py", "build", "training", "data", "blender_addon"}
 """What of the package Blender has no use for; most of it needs scipy, torch or a terminal."""
+_TABLES = ("facs", "appearance")
+"""Folders below ``data`` that the add-on reads."""
 _DEPENDENCY = "array-api-compat"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -75,7 +77,7 @@ def _own_wheel(version: str, model: Path) -> tuple[str, bytes]:
     """
     files = {f"hack_model/{name}": content for name, content in _tree(_PACKAGE, _LEFT_OUT).items()}
     data = data_folder()
-    tables = {f"facs/{name}": content for name, content in _tree(data / "facs").items()}
+    tables = {f"{part}/{name}": content for part in _TABLES for name, content in _tree(data / part).items()}
     documents = {path.relative_to(data).as_posix(): path.read_bytes() for path in (data / "hack_open").glob("*.md")}
     travelling = tables | documents | {_DEFAULT_MODEL: model.read_bytes()}
     files |= {f"hack_model/data/{name}": content for name, content in travelling.items()}

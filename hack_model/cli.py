@@ -90,6 +90,12 @@ app = typer.Typer(
 _SHOWN_ACTIVATION = 0.1
 _SHOWN_UNITS = 8
 
+AppearanceOption = Annotated[
+    str,
+    typer.Option(
+        help="How skin and eyes look: NAME=VALUE,… as `hack-model appearance --list` has them, or random:NUMBER."
+    ),
+]
 ModelOption = Annotated[
     Path | None, typer.Option("--model", "-m", help="Model asset (.npz); the default model when left out.")
 ]
@@ -151,13 +157,50 @@ def export(
     placement: Annotated[
         bool, typer.Option(help="Keep the whole head's rotation, translation (metres) and scale from the clip.")
     ] = True,
+    appearance: AppearanceOption = "",
+    maps: Annotated[
+        int, typer.Option(min=0, max=4096, help="Pixels a side of the maps of skin and eyes; 0 for plain colours.")
+    ] = 1024,
 ) -> None:
     """Writes a clip as a mesh or a rigged, animated head, in metres with Y up."""
+    from hack_model.appearance.parameters import Appearance
     from hack_model.clip import Clip
     from hack_model.formats.export import export_clip
 
-    files = export_clip(Clip.load(clip), output, _load(model), texture=texture, frame=frame, placement=placement)
+    look = Appearance.parse(appearance) if appearance else None
+    files = export_clip(
+        Clip.load(clip), output, _load(model), texture=texture, frame=frame, placement=placement, appearance=look,
+        maps=maps,
+    )  # fmt: skip
     _report_files(files)
+
+
+@app.command()
+def appearance(
+    look: Annotated[str, typer.Argument(help="As --appearance of `export`; the default skin when left out.")] = "",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", file_okay=False, help="Folder for the pictures; made when missing.")
+    ] = Path("appearance"),
+    model: ModelOption = None,
+    size: Annotated[int, typer.Option(min=64, max=4096, help="Pixels a side.")] = 1024,
+    clip: Annotated[
+        Path | None, typer.Option(help="Clip (.npz) whose frame wrinkles the skin; smooth when left out.")
+    ] = None,
+    frame: Annotated[int, typer.Option(help="Frame of the clip, counted from 0.")] = 0,
+    parameters: Annotated[bool, typer.Option("--list", help="Only list the parameters with their ranges.")] = False,
+) -> None:
+    """Paints the maps of a skin: albedo, normal, roughness, wrinkles and eye, as PNG."""
+    from hack_model.appearance.files import write_maps
+    from hack_model.appearance.parameters import Appearance
+    from hack_model.appearance.wrinkles import clip_weights
+    from hack_model.clip import Clip
+
+    if parameters:
+        _print(_trait_table())
+        return
+    asset = _load(model).asset
+    weights = clip_weights(Clip.load(clip).for_model(asset), asset, frame) if clip is not None else None
+    _report_files(write_maps(output, asset, Appearance.parse(look), size=size, weights=weights))
 
 
 @app.command()
@@ -344,6 +387,21 @@ def _report_files(files: Iterable[Path]) -> None:
 
     for file in files:
         _print(Text(f"{file}  {file.stat().st_size / 1e6:.2f} MB"))
+
+
+def _trait_table() -> Any:
+    """Every parameter of an appearance."""
+    from rich.table import Table
+
+    from hack_model.appearance.parameters import TRAITS
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("name", "range", "default", "meaning"):
+        table.add_column(title)
+    for trait in TRAITS:
+        table.add_row(trait.name, f"{trait.low:g}…{trait.high:g}", f"{trait.default:g}", trait.meaning)
+    table.add_row("seed", "0…", "0", "where freckles, moles, hairs and blotches lie")
+    return table
 
 
 def _fit_table(report: Mapping[str, Any]) -> Any:

@@ -28,17 +28,20 @@ from .formulas import (
 )
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, UInt8
+    from jaxtyping import Float, Int
 
     from hack_model.asset import ModelAsset
     from hack_model.model import HACK
     from hack_model.rig import Rig
 
+    from .looks import Looks
+
     Array = np.ndarray
 
 HEAD_CONTROL = "head"
 """Name of the bone an artist turns to turn the whole neck."""
-_HEAD_ORDER = "YXZ"
+HEAD_ORDER = "YXZ"
+"""Its order of Euler angles."""
 _BASE_COLOR = (0.95, 0.65, 0.15)
 _HEAD_COLOR = (0.25, 0.7, 1.0)
 _JOINT_COLOR = (1.0, 0.35, 0.35)
@@ -90,15 +93,6 @@ class Bone:
 
 
 @dataclass(frozen=True)
-class Surface:
-    """A material: linear RGBA and roughness."""
-
-    name: str
-    color: tuple[float, float, float, float]
-    roughness: float
-
-
-@dataclass(frozen=True)
 class Blueprint:
     """A whole head. Vertices in the model's order; ``weights`` has one column per name of ``deform_bones``."""
 
@@ -107,8 +101,7 @@ class Blueprint:
     uv: Float[Array, "T 2"]
     face_uv: Int[Array, "F 4"]
     face_material: Int[Array, " F"]
-    surfaces: tuple[Surface, ...]
-    albedo: UInt8[Array, "H W 3"]
+    looks: Looks
     deform_bones: tuple[str, ...]
     weights: Float[Array, "V J"]
     bones: tuple[Bone, ...]
@@ -116,7 +109,7 @@ class Blueprint:
     controls: tuple[table.ControlProperty, ...]
 
 
-def head_blueprint(model: HACK, shape: Float[Array, " S"]) -> Blueprint:
+def head_blueprint(model: HACK, shape: Float[Array, " S"], looks: Looks) -> Blueprint:
     """The head of one identity, ``shape`` in standard deviations, fewer than S are padded with zeros."""
     asset = model.asset
     rig = model.rig(shape)
@@ -127,13 +120,7 @@ def head_blueprint(model: HACK, shape: Float[Array, " S"]) -> Blueprint:
         uv=asset.uv,
         face_uv=asset.face_uv,
         face_material=asset.face_material,
-        surfaces=tuple(
-            Surface(name, (float(color[0]), float(color[1]), float(color[2]), float(color[3])), float(roughness))
-            for name, color, roughness in zip(
-                asset.material_names, asset.material_color, asset.material_roughness, strict=True
-            )
-        ),
-        albedo=asset.albedo,
+        looks=looks,
         deform_bones=SKELETON,
         weights=asset.weights,
         bones=tuple(_bones(asset, neutral.rest, neutral.joints)),
@@ -231,7 +218,7 @@ def _head_control(vertices: Float[Array, "V 3"], joints: Float[Array, "10 3"]) -
     crown = vertices[:, 1].max() - top[1]
     ring = Widget(0.09, (0.0, float(crown) + 0.02, 0.0), "y", _HEAD_COLOR)
     return Bone(
-        HEAD_CONTROL, SKELETON[0], to_blender(top), TO_BLENDER, 0.05, "Controls", rotation_mode=_HEAD_ORDER, widget=ring
+        HEAD_CONTROL, SKELETON[0], to_blender(top), TO_BLENDER, 0.05, "Controls", rotation_mode=HEAD_ORDER, widget=ring
     )
 
 
@@ -241,7 +228,7 @@ def _neck_turns(asset: ModelAsset, joint: int) -> list[Turn]:
     forward = protraction_shares(asset)[joint]
     turns: list[Turn] = []
     for axis, (key, letter) in enumerate(sources):
-        turned = BoneRotation(HEAD_CONTROL, f"ROT_{letter.upper()}", _HEAD_ORDER)
+        turned = BoneRotation(HEAD_CONTROL, f"ROT_{letter.upper()}", HEAD_ORDER)
         text = f"{number(asset.joint_rhythm[joint, axis])}*({letter}+r{letter})"
         variables: dict[str, Control | BoneRotation] = {letter: Control(key), f"r{letter}": turned}
         if axis == 0:

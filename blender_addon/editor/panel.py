@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
+from ..common.appearance import GROUPS, MAPS, PREFIX, SEED
 from ..common.controls import REGIONS
 from ..common.head import SCHEMA, SCHEMA_VERSION, active_head, head_mesh
 from ..common.keys import BONE_REGIONS, bone_title
@@ -48,6 +49,7 @@ class HeadPanel(bpy.types.Panel):
             if matching or (region in BONE_REGIONS.values() and not search):
                 _draw_region(layout, rig, region, matching, folds=not search)
         if not search:
+            _draw_appearance(layout, rig)
             _draw_more(layout, rig)
 
 
@@ -113,6 +115,27 @@ def _draw_row(column: bpy.types.UILayout, rig: bpy.types.Object, row: Row) -> No
     sliders = split.row(align=True)
     for side, key in row.keys:
         sliders.prop(rig, property_path(key), text=side, slider=True)
+
+
+def _draw_appearance(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:
+    if SEED not in rig:
+        return
+    header, body = layout.panel("HACK_appearance", default_closed=True)
+    header.label(text="Appearance")
+    if body is None:
+        return
+    for title, names in GROUPS.items():
+        body.label(text=title)
+        column = body.column(align=True)
+        for name in names:
+            column.prop(rig, property_path(PREFIX + name), text=name.replace("_", " ").capitalize(), slider=True)
+    column = body.column(align=True)
+    column.prop(rig, property_path(SEED), text="Seed")
+    column.prop(rig, property_path(MAPS), text="Map Size")
+    row = body.row(align=True)
+    row.scale_y = 1.2
+    row.operator("hack.paint", text="Paint", icon="BRUSH_DATA").random = False
+    row.operator("hack.paint", text="Random", icon="FILE_REFRESH").random = True
 
 
 def _draw_more(layout: bpy.types.UILayout, rig: bpy.types.Object) -> None:

@@ -12,6 +12,7 @@ from ..common.head import EXPRESSIONS, IDENTITY, MODEL, SCHEMA, SCHEMA_VERSION
 from .armature import build_armature
 from .materials import build_materials
 from .mesh import build_mesh, drive_shape_keys
+from .wrinkles import add_masks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +35,8 @@ def build_head(
     What the add-on needs to know later (schema, model, identity) lies on the armature as id-properties.
     """
     rig = build_armature(blueprint, name, context)
-    mesh = build_mesh(blueprint, f"{name} mesh", build_materials(blueprint, name, texture))
+    mesh = build_mesh(blueprint, f"{name} mesh", build_materials(blueprint, name, texture, rig))
+    add_masks(mesh.data, blueprint.looks)
     context.collection.objects.link(mesh)
     mesh.parent = rig
     modifier = mesh.modifiers.new("Armature", "ARMATURE")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import bpy
 from bpy_extras.io_utils import ImportHelper
 
+from hack_model.appearance.parameters import Appearance
 from hack_model.clip import Clip
 from hack_model.errors import FormatError, HackError
 
 from ..animation.clip import apply_clip
 from ..animation.ops import HeadOperator
+from ..common.appearance import MAPS, store, stored
 from ..common.blueprint import head_blueprint
 from ..common.head import MODEL, expression_names, head_mesh, required_head
 from ..common.identity import person
+from ..common.looks import head_looks
 from ..common.model import load_model
 from ..common.naming import shape_key_names
 from .build import build_head
+from .materials import repaint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +80,17 @@ class AddHead(bpy.types.Operator):
     age: _trait("Age", "-1 is 20 years old, 0 is 40, 2 is 80", -1, 2)  # pyright: ignore
     weight: _trait("Weight", "-1 thin, 1 heavy", -1, 1)  # pyright: ignore
     muscle: _trait("Muscle", "-1 slight, 1 strong", -1, 1)  # pyright: ignore
+    appearance: bpy.props.StringProperty(  # pyright: ignore
+        name="Appearance",
+        description="Names and values, for instance melanin=0.3,iris=0.1, or random:7; empty for the default",
+    )
+    maps: bpy.props.IntProperty(  # pyright: ignore
+        name="Maps",
+        description="Pixels a side of the skin's maps; 0 for plain colours",
+        default=1024,
+        min=0,
+        max=4096,
+    )
     placement: bpy.props.BoolProperty(  # pyright: ignore
         name="Clip's Placement",
         description="Also move, turn and size the whole head as in the clip, where the camera was at the origin",
@@ -102,6 +118,8 @@ class AddHead(bpy.types.Operator):
                 layout.prop(self, name, slider=True)
             layout.prop(self, "seed")
             layout.prop(self, "variation")
+        layout.prop(self, "appearance")
+        layout.prop(self, "maps")
 
     def _add(self, context: bpy.types.Context) -> bpy.types.Object:
         if context.mode != "OBJECT":
@@ -110,8 +128,11 @@ class AddHead(bpy.types.Operator):
         clip = Clip.load(_path(self.filepath)).for_model(model) if self.filepath else None
         shape = clip.shape if clip is not None else self._person(model.asset)
         name = Path(self.filepath).parent.name or "Head" if clip is not None else "Head"
-        blueprint = head_blueprint(model, shape)
+        appearance = Appearance.parse(self.appearance)
+        blueprint = head_blueprint(model, shape, head_looks(model.asset, appearance, self.maps))
         rig = build_head(blueprint, model.asset, shape, name, context, self._texture())
+        if blueprint.looks.wrinkles:
+            store(rig, appearance, self.maps)
         rig.location = context.scene.cursor.location
         if clip is not None:
             _apply(rig, clip, _path(self.filepath), context, placement=self.placement)
@@ -172,6 +193,41 @@ class ApplyClip(HeadOperator, ImportHelper):
         except HackError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class PaintSkin(HeadOperator):
+    """Paint skin and eyes again from the sliders of the panel's Appearance; a photo's colours go."""
+
+    bl_idname = "hack.paint"
+    bl_label = "Paint"
+
+    random: bpy.props.BoolProperty(name="Random", description="Another person's appearance first")  # pyright: ignore
+    seed: bpy.props.IntProperty(  # pyright: ignore
+        name="Number", description="Number of the random appearance; 0 draws one", min=0
+    )
+    model: bpy.props.StringProperty(name="Model", subtype="FILE_PATH", options={"HIDDEN"})  # pyright: ignore
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Fills the pictures of the head's materials in place."""
+        rig = required_head(context)
+        mesh = head_mesh(rig)
+        appearance = stored(rig)
+        if mesh is None or appearance is None:
+            self.report({"ERROR"}, f"{rig.name} has no skin to paint; add the head again")
+            return {"CANCELLED"}
+        try:
+            asset = load_model(_path(self.model)).asset
+            if rig[MODEL] != f"{asset.name} {asset.version}":
+                raise FormatError(f"{rig.name} was made with the model {rig[MODEL]}; add the head again")
+            if self.random:
+                appearance = Appearance.random(self.seed or int(time.time() * 1000) % 100000)
+            size = int(rig[MAPS])
+            repaint(list(mesh.data.materials), head_looks(asset, appearance, size))
+        except HackError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        store(rig, appearance, size)
         return {"FINISHED"}
 
 
@@ -262,6 +318,7 @@ CLASSES = (
     AddHead,
     ImportClip,
     ApplyClip,
+    PaintSkin,
     RemoveHead,
     NameShapeKeys,
 )

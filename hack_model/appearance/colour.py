@@ -66,7 +66,7 @@ def matching_functions() -> Float[Array, "W 3"]:
 
 @cache
 def reflectance_to_rgb() -> Float[Array, "W 3"]:
-    """The matrix that takes a reflectance spectrum to linear sRGB in daylight (D65); a perfect white gives (1, 1, 1)."""
+    """The matrix that takes a reflectance spectrum to linear sRGB in daylight (D65); perfect white gives (1, 1, 1)."""
     lit = matching_functions() * spectrum("daylight.csv", "power")[:, None]
     lit *= np.array(WHITE) / lit.sum(axis=0)
     return lit @ np.array(_TO_SRGB).T

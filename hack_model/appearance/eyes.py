@@ -25,8 +25,8 @@ _TILES: Final = 2
 _STROMA: Final = 0.020
 """Thickness of the iris' stroma in centimetres (0.2 mm of scattering tissue before the black epithelium)."""
 _FIBRES: Final = 13.0
-"""Scattering of its fibres at 500 nm, 1/cm; thin fibres scatter like λ^-3.2, which is why an iris without melanin is blue
-(K. Mason, "Blue eyes", J. Phys. Chem. 28, 1924)."""
+"""Scattering of its fibres at 500 nm, 1/cm; thin fibres scatter like λ^-3.2, which is why an iris without melanin is
+blue (C. W. Mason, "Blue eyes", J. Phys. Chem. 28, 1924)."""
 _GRANULES: Final = 0.055
 """Scattering of the melanin's granules relative to the melanin's absorption at 500 nm."""
 _LEAST, _MOST = 1.6, 1600.0

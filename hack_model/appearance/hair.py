@@ -22,8 +22,8 @@ _PHEOMELANIN: Final = (0.187, 0.4, 1.05)
 """Absorption of hair per unit of pigment in red, green, blue: E. d'Eon et al., "An Energy-Conserving Hair Reflectance
 Model", EGSR 2011."""
 _MULTIPLE: Final = 5.888
-"""Exponent of many hairs' colour at roughness 0.3: colour = exp(-5.888 sqrt(absorption)), M. Chiang et al., "A Practical
-and Controllable Hair and Fur Model for Production Path Tracing", 2016."""
+"""Exponent of many hairs' colour at roughness 0.3: colour = exp(-5.888 sqrt(absorption)), M. Chiang et al., "A
+Practical and Controllable Hair and Fur Model for Production Path Tracing", 2016."""
 _LEAST, _MOST = 0.03, 1.2
 """Pigment of the lightest and the darkest hair."""
 _GREY: Final = (0.42, 0.41, 0.39)

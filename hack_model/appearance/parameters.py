@@ -1,4 +1,4 @@
-"""`Appearance`: the parameters of how a head looks, with their ranges, a plausible population and text to read them from."""
+"""`Appearance`: the parameters of how a head looks, their ranges, a plausible population, reading them from text."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Appearance:
 
     @classmethod
     def parse(cls, text: str) -> Appearance:
-        """Reads ``"melanin=0.3,iris=0.1"``; ``"random:7"`` is person 7 of the population, more may follow after a comma.
+        """Reads ``"melanin=0.3,iris=0.1"``; ``"random:7"`` is person 7 of the population, changes follow after commas.
 
         Raises :class:`ParameterError` for an unknown name, listing the known ones, or something that is no number.
         """

@@ -164,7 +164,7 @@ def _spots(anatomy: Anatomy, texels: Texels, places: Places, appearance: Appeara
         (60 * appearance.moles**1.4, 0.0009, 0.75, (everywhere > 0).astype(float)),
     )
     for number, radius, strength, density in kinds:
-        count = int(round(number))
+        count = round(number)
         share = np.cumsum(area.astype(np.float64) * density)
         draws = generator.random(4096)[:count] if count <= 4096 else generator.random(count)
         if not count or share[-1] <= 0:

@@ -1,8 +1,8 @@
 """The colour of skin from its pigments: three layers, absorption and scattering from measurements, Kubelka and Munk.
 
 The horny layer has no pigment, the living epidermis holds melanin, the dermis blood. Light scattered back by each, and
-between them, leaves through the surface. All functions take numbers or arrays of numpy, torch and other array libraries, so that fits can
-differentiate them.
+between them, leaves through the surface. All functions take numbers or arrays of numpy, torch and other array
+libraries, so that fits can differentiate them.
 """
 
 from __future__ import annotations
@@ -96,13 +96,13 @@ def reflectance(melanin: Any, haemoglobin: Any, oxygenation: Any, pheomelanin: A
 
 
 def eumelanin() -> Float[Array, " W"]:
-    """Absorption of a melanosome with eumelanin, 1/cm: 6.6e11 λ^-3.33 (S. L. Jacques, "Skin Optics", OMLC News 1998)."""
+    """Absorption of a melanosome with eumelanin, 1/cm: 6.6e11 λ^-3.33 (S. Jacques, "Skin Optics", OMLC News 1998)."""
     return 6.6e11 * wavelengths() ** -3.33
 
 
 def pheomelanin_absorption() -> Float[Array, " W"]:
-    """Absorption of a melanosome with pheomelanin, 1/cm: 2.9e15 λ^-4.75 (C. Donner, H. W. Jensen, "A Spectral BSSRDF for
-    Shading Human Skin", EGSR 2006)."""
+    """Absorption of a melanosome with pheomelanin, 1/cm: 2.9e15 λ^-4.75 (C. Donner, H. W. Jensen, "A Spectral BSSRDF
+    for Shading Human Skin", EGSR 2006)."""
     return 2.9e15 * wavelengths() ** -4.75
 
 
@@ -112,8 +112,8 @@ def baseline() -> Float[Array, " W"]:
 
 
 def reduced_scattering() -> Float[Array, " W"]:
-    """Reduced scattering of skin, 1/cm: 46 (λ / 500)^-1.421 (S. L. Jacques, "Optical properties of biological tissues: a
-    review", Phys. Med. Biol. 58, 2013: the mean of skin)."""
+    """Reduced scattering of skin, 1/cm: 46 (λ / 500)^-1.421 (S. L. Jacques, "Optical properties of biological tissues:
+    a review", Phys. Med. Biol. 58, 2013: the mean of skin)."""
     return 46.0 * (wavelengths() / 500) ** -1.421
 
 
@@ -162,7 +162,7 @@ def _arrays(values: list[Any]) -> tuple[Any, list[Any]]:
     """The array library of the values (numpy for plain numbers) and all of them as its arrays of one shape."""
     arrays = [value for value in values if is_array_api_obj(value)]
     xp = array_namespace(*arrays) if arrays else array_namespace(np.zeros(0))
-    like = arrays[0] if arrays else np.zeros(())
+    like: Any = arrays[0] if arrays else np.zeros(())
     dtype = like.dtype if xp.isdtype(like.dtype, "real floating") else xp.float64
     made = [
         xp.astype(value, dtype) if is_array_api_obj(value) else xp.asarray(value, dtype=dtype, device=device_of(like))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 _PORE_CELLS: Final = 430
-"""Pores along a map's side: one to a square millimetre of the nose (P. L. Dos Santos et al. count 0.4-1.4 visible ones)."""
+"""Pores along a map's side: about one to a square millimetre of the nose."""
 _PORE_RADIUS: Final = 0.00062
 _PORE_DEPTH: Final = 1.1e-4
 _LINE_DEPTH: Final = 2.2e-5

@@ -23,7 +23,7 @@ class Texels:
     """The covered pixels of a square map of the skin, ``size`` a side, first row at v = 1.
 
     ``index`` (n,) into the flattened map, in order; ``corners`` (n, 3) texture coordinates of the triangle over each,
-    ``weights`` (n, 3) the barycentric weights of the pixel's centre. A place that several triangles cover is the last's.
+    ``weights`` (n, 3) the barycentric weights of the pixel's centre. A place several triangles cover is the last's.
     """
 
     size: int
@@ -98,14 +98,15 @@ class Chart:
     stretch: Float[Array, "T 3"]
 
     @classmethod
-    def of(cls, asset: ModelAsset) -> Chart:
-        """The chart of the triangles that show the material ``skin``."""
+    def of(cls, asset: ModelAsset, placed: Float[Array, "V 3"] | None = None) -> Chart:
+        """The chart of the triangles that show the material ``skin``, of the template or of ``placed`` vertices."""
+        placed = (asset.template if placed is None else placed).astype(np.float64)
         skin = asset.face_material == asset.material_names.index("skin")
         faces, coordinates = split_quads(asset.faces[skin]), split_quads(asset.face_uv[skin])
         vertices = np.zeros(len(asset.uv), np.int64)
         vertices[coordinates] = faces
-        normals = vertex_normals(asset.template, asset.triangles)[vertices].astype(np.float64)
-        points, uv = asset.template.astype(np.float64)[faces], asset.uv.astype(np.float64)[coordinates]
+        normals = vertex_normals(placed, asset.triangles)[vertices].astype(np.float64)
+        points, uv = placed[faces], asset.uv.astype(np.float64)[coordinates]
         edges, flat = points[:, 1:] - points[:, :1], uv[:, 1:] - uv[:, :1]
         area = flat[:, 0, 0] * flat[:, 1, 1] - flat[:, 0, 1] * flat[:, 1, 0]
         safe = np.where(np.abs(area) < 1e-14, 1e-14, area)[:, None]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -271,7 +272,7 @@ def _distance(
     before = np.concatenate([[0], np.cumsum(lengths)])
     nearest = np.full(len(places), np.inf)
     along = np.zeros(len(places))
-    for number, (start, end) in enumerate(zip(course[:-1], course[1:], strict=True)):
+    for number, (start, end) in enumerate(pairwise(course)):
         middle, half = (start + end) / 2, np.abs(end - start) / 2 + reach
         near = np.flatnonzero(
             (np.abs(places[:, 0] - middle[0]) < half[0]) & (np.abs(places[:, 1] - middle[1]) < half[1])

@@ -3,8 +3,9 @@
 Specification: https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html. Metres and Y up are glTF's own.
 
 What the file carries: the identity; a skin with the base, the eight cervical joints and the eyes; the expressions as
-morph targets under ARKit's names; the larynx as targets that its slide blends between; materials and texture; and the
-clip's motion, exact in every frame. The base joint carries the placement: rotation, translation and scale.
+morph targets under ARKit's names; the larynx as targets that its slide blends between; materials with maps of colour,
+relief and roughness, wrinkled as in the clip's first frame, since pictures cannot be animated; and the clip's motion,
+exact in every frame. The base joint carries the placement: rotation, translation and scale.
 
 What glTF cannot say: that correctives follow the joints (a viewer that poses the neck by itself must drive the
 ``poseCorrective`` targets: the number is the feature's, of the 72 entries of R(pose) - I, the sign says which half of
@@ -14,15 +15,19 @@ its range; a clip's frames carry their weights), that the larynx' slide is one v
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pygltflib as gltf
 
+from hack_model.appearance.materials import plain_materials
+from hack_model.appearance.texels import Chart
 from hack_model.arrayfile import atomic_file
 from hack_model.clip import Clip
 from hack_model.formats.gltf_buffer import GltfBuffer
+from hack_model.formats.gltf_materials import add_materials
 from hack_model.formats.morphs import morph_targets
 from hack_model.formats.skin import rest_transforms, skeleton_motion, skin_influences
 from hack_model.formats.surface import MaterialMesh, material_meshes, turned_normals, vertex_normals, without_noise
@@ -32,7 +37,7 @@ from hack_model.names import SKELETON, SKELETON_PARENTS
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8
 
-    from hack_model.asset import ModelAsset
+    from hack_model.appearance.materials import Material
     from hack_model.rig import Rig
 
     Array = np.ndarray
@@ -49,22 +54,25 @@ def write_glb(
     clip: Clip | None = None,
     *,
     texture: str | Path | UInt8[Array, "H W 3"] | None = None,
+    materials: Sequence[Material] | None = None,
     morph_normals: bool = True,
     placement: bool = True,
 ) -> Path:
     """Writes a rig, and a clip's motion where one is given; identity and scale are the rig's, whatever the clip's.
 
     A clip of one frame becomes the pose the file opens in, a longer one an animation at the clip's frame rate.
-    ``texture``: PNG or JPEG file or sRGB pixels for the skin; the asset's albedo by default. ``morph_normals`` adds
-    the targets' normals (about twice the size, right shading of expressions in viewers). ``placement`` False leaves
-    out the clip's rotation and translation and the rig's scale. Raises :class:`FormatError` for a texture that
-    cannot be used and :class:`ParameterError` for a clip that uses an expression the model lacks.
+    ``materials`` are the asset's own by default; :func:`hack_model.appearance.materials.head_materials` gives them maps
+    of colour, relief and roughness. ``texture``: PNG or JPEG file or sRGB pixels for the skin's colour instead of the
+    material's. ``morph_normals`` adds the targets' normals (about twice the size, right shading of expressions in
+    viewers). ``placement`` False leaves out the clip's rotation and translation and the rig's scale. Raises
+    :class:`FormatError` for a texture that cannot be used and :class:`ParameterError` for a clip that uses an
+    expression the model lacks.
     """
     path = Path(path)
     asset = rig.model.asset
     clip = Clip.neutral(asset) if clip is None else clip.for_model(asset, identity=False)
     writer = _Writer(rig, clip, placement)
-    document = writer.document(texture, morph_normals)
+    document = writer.document(materials or plain_materials(asset), texture, morph_normals)
     with atomic_file(path) as stream:
         stream.write(b"".join(document.save_to_bytes()))
     return path
@@ -78,7 +86,12 @@ class _Writer:
         self.motion = skeleton_motion(rig, clip, self.rest, placement)
         self.targets = morph_targets(rig, clip)
 
-    def document(self, texture: str | Path | UInt8[Array, "H W 3"] | None, morph_normals: bool) -> gltf.GLTF2:
+    def document(
+        self,
+        materials: Sequence[Material],
+        texture: str | Path | UInt8[Array, "H W 3"] | None,
+        morph_normals: bool,
+    ) -> gltf.GLTF2:
         document = gltf.GLTF2(
             asset=gltf.Asset(
                 generator=f"hack-model {importlib.metadata.version('hack-model')}",
@@ -87,8 +100,8 @@ class _Writer:
             scene=0,
             scenes=[gltf.Scene(name="Scene", nodes=[0, 1])],
         )
-        self._materials(document, texture)
-        document.meshes = [self._mesh(morph_normals)]
+        add_materials(document, self.buffer, materials, encoded_image(texture) if texture is not None else None)
+        document.meshes = [self._mesh(materials, morph_normals)]
         document.nodes = [gltf.Node(name="head", mesh=0, skin=0), *self._joints()]
         document.skins = [self._skin()]
         if len(self.clip) > 1:
@@ -96,7 +109,7 @@ class _Writer:
         self.buffer.finish(document)
         return document
 
-    def _mesh(self, morph_normals: bool) -> gltf.Mesh:
+    def _mesh(self, materials: Sequence[Material], morph_normals: bool) -> gltf.Mesh:
         triangles = self.asset.triangles
         rest = np.asarray(self.rig().rest, np.float32)
         normals = vertex_normals(rest, triangles)
@@ -107,10 +120,17 @@ class _Writer:
             if morph_normals
             else []
         )
+        tangents = Chart.of(self.asset, rest).tangents if any(each.normal is not None for each in materials) else None
         primitives: list[gltf.Primitive] = []
         for mesh in material_meshes(self.asset):
             chosen = mesh.vertices
-            primitive = self._primitive(mesh, rest[chosen], normals[chosen], joints[chosen], weights[chosen])
+            material = materials[mesh.material]
+            vertex_data = {"POSITION": rest[chosen], "NORMAL": normals[chosen]}
+            if tangents is not None and material.normal is not None:
+                vertex_data["TANGENT"] = tangents[mesh.coordinates]
+            uv = mesh.uv * material.uv_scale + material.uv_offset
+            vertex_data["TEXCOORD_0"] = (uv * [1, -1] + [0, 1]).astype(np.float32)
+            primitive = self._primitive(mesh, vertex_data, joints[chosen], weights[chosen])
             primitive.targets = [gltf.Attributes(POSITION=self.buffer.add_offsets(each[chosen])) for each in moved]
             for target, each in zip(primitive.targets, turned, strict=False):
                 target.NORMAL = self.buffer.add_offsets(each[chosen])
@@ -122,15 +142,11 @@ class _Writer:
     def _primitive(
         self,
         mesh: MaterialMesh,
-        positions: Float[Array, "n 3"],
-        normals: Float[Array, "n 3"],
+        vertex_data: dict[str, np.ndarray],
         joints: Int[Array, "n 4"],
         weights: Float[Array, "n 4"],
     ) -> gltf.Primitive:
-        vertex_data = {
-            "POSITION": positions,
-            "NORMAL": normals,
-            "TEXCOORD_0": (mesh.uv * [1, -1] + [0, 1]).astype(np.float32),
+        vertex_data |= {
             "JOINTS_0": joints.astype(np.uint8),
             "WEIGHTS_0": weights,
             # The model's own number of each vertex; glTF allows no 32-bit integers here, floats hold them exactly.
@@ -143,24 +159,6 @@ class _Writer:
         index_type = np.uint16 if len(mesh.vertices) < 0xFFFF else np.uint32
         indices = self.buffer.add(mesh.triangles.ravel().astype(index_type), target=gltf.ELEMENT_ARRAY_BUFFER)
         return gltf.Primitive(attributes=gltf.Attributes(**attributes), indices=indices, material=mesh.material)
-
-    def _materials(self, document: gltf.GLTF2, texture: str | Path | UInt8[Array, "H W 3"] | None) -> None:
-        used = texture if texture is not None else self.asset.albedo if self.asset.albedo.size else None
-        if used is not None:
-            image = encoded_image(used)
-            view = self.buffer.add_bytes(image.data)
-            document.images = [gltf.Image(name="skin", mimeType=image.media_type, bufferView=view)]
-            document.samplers = [
-                gltf.Sampler(
-                    magFilter=gltf.LINEAR, minFilter=gltf.LINEAR_MIPMAP_LINEAR,
-                    wrapS=gltf.CLAMP_TO_EDGE, wrapT=gltf.CLAMP_TO_EDGE,
-                )
-            ]  # fmt: skip
-            document.textures = [gltf.Texture(name="skin", source=0, sampler=0)]
-        document.materials = [
-            _material(self.asset, index, textured=used is not None and name == "skin")
-            for index, name in enumerate(self.asset.material_names)
-        ]
 
     def _joints(self) -> list[gltf.Node]:
         nodes: list[gltf.Node] = []
@@ -198,23 +196,3 @@ class _Writer:
         weights = np.stack([target.weights for target in self.targets], axis=1)
         channel(0, gltf.WEIGHTS, np.ascontiguousarray(weights.ravel(), np.float32))
         return animation
-
-
-def _material(asset: ModelAsset, index: int, *, textured: bool) -> gltf.Material:
-    color = asset.material_color[index].tolist()
-    transparent = color[3] < 1
-    surface = gltf.PbrMetallicRoughness(
-        baseColorFactor=[1.0, 1.0, 1.0, color[3]] if textured else color,
-        metallicFactor=0.0,
-        roughnessFactor=float(asset.material_roughness[index]),
-    )
-    if textured:
-        surface.baseColorTexture = gltf.TextureInfo(index=0)
-    return gltf.Material(
-        name=asset.material_names[index],
-        pbrMetallicRoughness=surface,
-        alphaMode=gltf.BLEND if transparent else gltf.OPAQUE,
-        alphaCutoff=None,
-        # The mesh is open at the neck and lashes are sheets; only see-through surfaces must not be drawn twice.
-        doubleSided=not transparent,
-    )

@@ -23,11 +23,13 @@ class MaterialMesh:
     """The triangles of one material over vertices of their own.
 
     ``vertices`` names the model vertex each one stands for: a model vertex appears once per texture coordinate it has
-    within the material. ``triangles`` indexes ``vertices``; ``uv`` has v up, as the asset.
+    within the material. ``triangles`` indexes ``vertices``; ``uv`` has v up, as the asset, whose texture coordinates
+    ``coordinates`` numbers.
     """
 
     material: int
     vertices: Int[Array, " n"]
+    coordinates: Int[Array, " n"]
     uv: Float[Array, "n 2"]
     triangles: Int[Array, "t 3"]
 
@@ -41,7 +43,8 @@ def material_meshes(asset: ModelAsset) -> list[MaterialMesh]:
         chosen = material == index
         pairs = np.stack([triangles[chosen].ravel(), corners[chosen].ravel()], axis=1)
         unique, place = np.unique(pairs, axis=0, return_inverse=True)
-        meshes.append(MaterialMesh(int(index), unique[:, 0], asset.uv[unique[:, 1]], place.reshape(-1, 3)))
+        vertices, coordinates = unique.T
+        meshes.append(MaterialMesh(int(index), vertices, coordinates, asset.uv[coordinates], place.reshape(-1, 3)))
     return meshes
 
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hack_model.appearance.materials import plain_materials
 from hack_model.arrayfile import atomic_file
 from hack_model.clip import Clip
 from hack_model.errors import FormatError, MissingDependencyError
@@ -27,12 +28,15 @@ from hack_model.formats.morphs import MorphTarget, morph_targets
 from hack_model.formats.skin import INFLUENCES, rest_transforms, skeleton_motion, skin_influences
 from hack_model.formats.surface import turned_normals, vertex_normals, without_noise
 from hack_model.formats.texture import encoded_image
+from hack_model.formats.usd_materials import add_material, material_pictures
 from hack_model.names import SKELETON, SKELETON_PARENTS
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
 
+    from hack_model.appearance.materials import Material
     from hack_model.asset import ModelAsset
+    from hack_model.formats.usd_materials import Names
     from hack_model.rig import Rig
 
     Array = np.ndarray
@@ -50,13 +54,16 @@ def write_usd(
     clip: Clip | None = None,
     *,
     texture: str | Path | UInt8[Array, "H W 3"] | None = None,
+    materials: Sequence[Material] | None = None,
     morph_normals: bool = True,
     placement: bool = True,
 ) -> list[Path]:
     """Writes a rig, and a clip's motion where one is given; returns the files written.
 
-    Identity and scale are the rig's, whatever the clip's. ``texture``: PNG or JPEG file or sRGB pixels for the skin;
-    the asset's albedo by default. It goes into a ``.usdz``, and beside the others as ``NAME_skin.png`` (or .jpg).
+    Identity and scale are the rig's, whatever the clip's. ``materials`` are the asset's own by default;
+    :func:`hack_model.appearance.materials.head_materials` gives them maps of colour, relief and roughness. ``texture``:
+    PNG or JPEG file or sRGB pixels for the skin's colour instead of the material's. Pictures go into a ``.usdz``, and
+    beside the others as ``NAME_skin.png`` (or .jpg), ``NAME_skin_normal.png`` and so on.
     ``morph_normals`` adds the blend shapes' normals. ``placement`` False leaves out the clip's rotation and translation
     and the rig's scale. Raises :class:`MissingDependencyError` without usd-core, :class:`FormatError` for another
     suffix or a texture that cannot be used and :class:`ParameterError` for a clip with an expression the model lacks.
@@ -72,19 +79,19 @@ def write_usd(
         ) from fault
     asset = rig.model.asset
     clip = Clip.neutral(asset) if clip is None else clip.for_model(asset, identity=False)
-    used = texture if texture is not None else asset.albedo if asset.albedo.size else None
-    image = None if used is None else encoded_image(used)
+    materials = materials or plain_materials(asset)
+    own = encoded_image(texture) if texture is not None else None
+    pictures, names = material_pictures(materials, own, path.stem)
     packed = path.suffix.lower() == ".usdz"
     with tempfile.TemporaryDirectory() as folder:
         scene = Path(folder) / (path.stem + (".usdc" if packed else path.suffix.lower()))
-        maps = {} if image is None else {"skin": f"{path.stem}_skin{image.suffix}"}
-        for name in maps.values():
+        for name, image in pictures.items():
             (Path(folder) / name).write_bytes(image.data)
         stage = Usd.Stage.CreateNew(str(scene))
-        _Writer(stage, rig, clip, placement, maps).write(morph_normals)
+        _Writer(stage, rig, clip, placement, materials, names).write(morph_normals)
         stage.GetRootLayer().Save()
         del stage
-        files = {path: scene, **{path.with_name(name): Path(folder) / name for name in maps.values()}}
+        files = {path: scene, **{path.with_name(name): Path(folder) / name for name in pictures}}
         if packed:
             package = Path(folder) / "package.usdz"
             if not UsdUtils.CreateNewUsdzPackage(str(scene), str(package)):
@@ -99,8 +106,16 @@ def write_usd(
 class _Writer:
     """Fills a stage: /head is the root, below it skeleton, animation, mesh with its blend shapes, and materials."""
 
-    def __init__(self, stage: Any, rig: Rig, clip: Clip, placement: bool, maps: Mapping[str, str]) -> None:
-        self.stage, self.rig, self.clip, self.maps = stage, rig, clip, maps
+    def __init__(
+        self,
+        stage: Any,
+        rig: Rig,
+        clip: Clip,
+        placement: bool,
+        materials: Sequence[Material],
+        pictures: Names,
+    ) -> None:
+        self.stage, self.rig, self.clip, self.materials, self.pictures = stage, rig, clip, materials, pictures
         self.asset: ModelAsset = rig.model.asset
         self.placement = placement
         self.targets = morph_targets(rig, clip)
@@ -227,40 +242,10 @@ class _Writer:
         UsdGeom.Scope.Define(self.stage, "/head/materials")
         for index in np.unique(self.asset.face_material).tolist():
             name = _identifier(self.asset.material_names[index])
-            material = self._material(index, name)
+            material = add_material(self.stage, f"/head/materials/{name}", self.materials[index], self.pictures)
             faces = _integers(np.flatnonzero(self.asset.face_material == index))
             subset = UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).CreateMaterialBindSubset(name, faces)
             UsdShade.MaterialBindingAPI.Apply(subset.GetPrim()).Bind(material)
-
-    def _material(self, index: int, name: str) -> Any:
-        from pxr import Gf, Sdf, UsdShade
-
-        types = Sdf.ValueTypeNames
-        red, green, blue, alpha = self.asset.material_color[index].tolist()
-        material = UsdShade.Material.Define(self.stage, f"/head/materials/{name}")
-        surface = UsdShade.Shader.Define(self.stage, f"/head/materials/{name}/surface")
-        surface.CreateIdAttr("UsdPreviewSurface")
-        diffuse = surface.CreateInput("diffuseColor", types.Color3f)
-        surface.CreateInput("roughness", types.Float).Set(float(self.asset.material_roughness[index]))
-        surface.CreateInput("metallic", types.Float).Set(0.0)
-        surface.CreateInput("opacity", types.Float).Set(alpha)
-        material.CreateSurfaceOutput().ConnectToSource(surface.ConnectableAPI(), "surface")
-        picture = self.maps.get(self.asset.material_names[index])
-        if picture is None:
-            diffuse.Set(Gf.Vec3f(red, green, blue))
-            return material
-        reader = UsdShade.Shader.Define(self.stage, f"/head/materials/{name}/st")
-        reader.CreateIdAttr("UsdPrimvarReader_float2")
-        reader.CreateInput("varname", types.String).Set("st")
-        colour = UsdShade.Shader.Define(self.stage, f"/head/materials/{name}/albedo")
-        colour.CreateIdAttr("UsdUVTexture")
-        colour.CreateInput("file", types.Asset).Set(Sdf.AssetPath(f"./{picture}"))
-        colour.CreateInput("sourceColorSpace", types.Token).Set("sRGB")
-        colour.CreateInput("st", types.Float2).ConnectToSource(reader.ConnectableAPI(), "result")
-        for axis in ("wrapS", "wrapT"):
-            colour.CreateInput(axis, types.Token).Set("clamp")
-        diffuse.ConnectToSource(colour.ConnectableAPI(), "rgb")
-        return material
 
     def _extent(self) -> tuple[Float[Array, "3"], Float[Array, "3"]]:
         """The box, before the root's scale, that holds the head in every frame."""
