@@ -11,6 +11,7 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from hack_model.build.parts import Part, join_faces
+from hack_model.formats.surface import vertex_normals
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -148,16 +149,3 @@ def _handles(
     )  # fmt: skip
     matrix = sp.csr_matrix((share, (row.astype(int), column.astype(int))), (count, len(handles)))
     return np.array(handles, int), matrix
-
-
-def vertex_normals(vertices: Float[Array, "V 3"], faces: Int[Array, "F 4"]) -> Float[Array, "V 3"]:
-    """Unit vertex normals; a face counts by its area."""
-    corners = np.where(faces < 0, faces[:, [2]], faces)
-    points = vertices[corners]
-    face = np.cross(points[:, 2] - points[:, 0], points[:, 3] - points[:, 1])
-    triangle = faces[:, 3] < 0
-    face[triangle] = np.cross(points[triangle, 1] - points[triangle, 0], points[triangle, 2] - points[triangle, 0])
-    normals = np.zeros(vertices.shape)
-    for corner in range(4):
-        np.add.at(normals, corners[:, corner], face)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)

@@ -15,12 +15,13 @@ import scipy.sparse as sp
 import scipy.sparse.linalg
 from scipy.spatial import KDTree
 
-from hack_model.build.assemble import shape_of, vertex_normals
+from hack_model.build.assemble import shape_of
 from hack_model.build.dentition import mouth_place
 from hack_model.build.eyes import SIDES
 from hack_model.build.following import affine_rows, spread_anchors
 from hack_model.build.lids import find_lids
 from hack_model.build.lips import find_lip_line, lower_lip
+from hack_model.formats.surface import vertex_normals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

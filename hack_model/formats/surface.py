@@ -48,18 +48,23 @@ def material_meshes(asset: ModelAsset) -> list[MaterialMesh]:
     return meshes
 
 
-def vertex_normals(vertices: Float[Array, "V 3"], triangles: Int[Array, "N 3"]) -> Float[Array, "V 3"]:
-    """Unit normals, each the mean of its triangles' weighted by their areas; +Y where a vertex has no triangle."""
-    corners = np.asarray(vertices, np.float64)[triangles]
-    areas = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    flat = triangles.ravel()
-    normals = np.stack(
-        [np.bincount(flat, np.repeat(areas[:, axis], 3), minlength=len(vertices)) for axis in range(3)], axis=1
-    )
+def vertex_normals(vertices: Float[Array, "V 3"], faces: Int[Array, "F n"]) -> Float[Array, "V 3"]:
+    """Unit normals in the vertices' type, each the sum of its faces' by area; +Y where a vertex has no face.
+
+    ``faces`` are triangles (F, 3), or quads (F, 4) whose fourth corner is -1 in a triangle. A quad counts as a whole at
+    all its corners, so that a mesh and its mirror image have mirrored normals.
+    """
+    points = np.asarray(vertices, np.float64)
+    quad = faces[:, 3] >= 0 if faces.shape[1] == 4 else np.zeros(len(faces), bool)
+    last = np.where(quad, faces[:, -1], faces[:, 2])
+    areas = np.cross(points[faces[:, 2]] - points[faces[:, 0]], points[last] - points[faces[:, 1]])
+    corners = np.concatenate([faces[:, :3].ravel(), last[quad]])
+    counted = np.concatenate([np.repeat(areas, 3, axis=0), areas[quad]])
+    normals = np.stack([np.bincount(corners, counted[:, axis], minlength=len(points)) for axis in range(3)], axis=1)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     lost = length[:, 0] < 1e-20
     normals = np.where(lost[:, None], (0.0, 1.0, 0.0), normals / np.where(lost[:, None], 1, length))
-    return normals.astype(np.float32)
+    return normals.astype(np.result_type(vertices, np.float32))
 
 
 def turned_normals(

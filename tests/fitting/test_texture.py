@@ -183,7 +183,7 @@ def _with_plate(asset: ModelAsset, count: int) -> ModelAsset:
         part_vertices=np.concatenate([asset.part_vertices, [[count, count + 4]]]),
         shape_basis=np.zeros((1, count + 4, 3)),
         expression_basis=np.zeros((len(asset.expression_names), count + 4, 3)),
-        direction_names=(), directions=np.zeros((0, 0)),
+        direction_names=(), directions=np.zeros((0, 0)), larynx_identity=np.zeros(0),
         pose_basis=np.zeros((0, 0, 3)), pose_features=np.zeros(0, int),
         mirror_vertices=np.zeros(0, int), refinement=None,
         weights=weights, larynx_uv=more("larynx_uv", -9.0),

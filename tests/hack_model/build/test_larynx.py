@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hack_model
-from hack_model.build.assemble import vertex_normals
 from hack_model.build.larynx import (
     BELOW_HYOID,
     HEIGHT,
@@ -23,6 +22,7 @@ from hack_model.build.larynx import (
     make_larynx,
     throat_line,
 )
+from hack_model.formats.surface import vertex_normals
 from hack_model.model import HACK
 
 SHIFTS = (-0.015, -0.01, -0.005, 0.0, 0.005, 0.01, 0.015)

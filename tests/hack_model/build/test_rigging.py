@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 import hack_model
 from hack_model import posing
-from hack_model.build.assemble import vertex_normals
 from hack_model.build.head import Head
 from hack_model.build.landmarks import mesh_digest, nearest_points, read_points
 from hack_model.build.skeleton import even_weights
 from hack_model.build.symmetry import mirror_of
 from hack_model.errors import FormatError
+from hack_model.formats.surface import vertex_normals
 from hack_model.model import HACK
 from hack_model.names import CERVICAL_JOINTS, SKELETON
 from hack_model.resources import data_folder
