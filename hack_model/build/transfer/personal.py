@@ -1,0 +1,150 @@
+"""The file of personalised expressions, which takes minutes to make: made once, kept, read by the builder.
+
+python -m hack_model.build.transfer -o data/hack_open/personal.npz
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hack_model.arrayfile import read_arrays, write_arrays
+from hack_model.errors import AssetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from jaxtyping import Float, Int
+
+    from hack_model.build.foundation import Foundation
+
+    Array = np.ndarray
+
+COMMAND = "python -m hack_model.build.transfer"
+STEP = 5e-6
+"""Components are kept as multiples of this, metres per standard deviation of their coefficients."""
+_CHANGED = 0.02
+"""Shapes or expressions that differ by more than this share of their size are others than those learned from."""
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What the file was learned from: a digest of the faces, names, and the sizes of shapes and rows."""
+
+    faces: str
+    rows: tuple[str, ...]
+    shape_sizes: Float[Array, " S"]
+    row_sizes: Float[Array, " R"]
+
+    @classmethod
+    def of(cls, laid: Foundation) -> Stamp:
+        """That of a build."""
+        basis = np.concatenate([laid.expression_basis, laid.combinations.basis]).astype(np.float64)
+        return cls(
+            hashlib.sha256(np.ascontiguousarray(laid.geometry.faces, np.int32).tobytes()).hexdigest(),
+            (*laid.expression_names, *laid.combinations.names),
+            np.sqrt((laid.identity.basis.astype(np.float64) ** 2).sum(axis=(1, 2))),
+            np.sqrt((basis**2).sum(axis=(1, 2))),
+        )
+
+    def difference(self, other: Stamp) -> str | None:
+        """What does not agree, None when all does."""
+        if self.faces != other.faces:
+            return "the mesh has other faces"
+        if self.rows != other.rows:
+            return "there are other expressions or combinations"
+        for what, own, theirs in (
+            ("shape components", self.shape_sizes, other.shape_sizes), ("expressions", self.row_sizes, other.row_sizes)
+        ):  # fmt: skip
+            if len(own) != len(theirs) or np.abs(own - theirs).max(initial=0) > _CHANGED * own.max(initial=0):
+                return f"the {what} have changed"
+        return None
+
+
+@dataclass(frozen=True)
+class PersonalFile:
+    """``basis`` (M, N, 3) metres, ``pairs`` (N, 2) sorted, ``map`` (M, S), as the asset's fields; ``figures`` JSON."""
+
+    stamp: Stamp
+    basis: Float[Array, "M N 3"]
+    pairs: Int[Array, "N 2"]
+    map: Float[Array, "M S"]
+    figures: str
+
+    def write(self, path: Path) -> Path:
+        """Writes the file atomically."""
+        steps = np.rint(self.basis / STEP)
+        planes = np.diff(np.moveaxis(steps, -1, 1), axis=-1, prepend=0).astype(np.int16)
+        return write_arrays(path, {
+            "faces": np.array(self.stamp.faces),
+            "rows": np.array(self.stamp.rows),
+            "shape_sizes": self.stamp.shape_sizes,
+            "row_sizes": self.stamp.row_sizes,
+            "differences": np.stack([planes >> 8, planes & 255]).astype(np.uint8),
+            "pairs": self.pairs.astype(np.int32),
+            "map": self.map.astype(np.float32),
+            "figures": np.array(self.figures),
+        })  # fmt: skip
+
+    @classmethod
+    def read(cls, path: Path) -> PersonalFile:
+        """Reads a file of :meth:`write`. Raises :class:`AssetError` when it is none."""
+        arrays = read_arrays(path, AssetError)
+        try:
+            high, low = arrays["differences"]
+            planes = (high.astype(np.int8).astype(np.int32) << 8) | low
+            steps = np.cumsum(planes, axis=-1)
+            stamp = Stamp(
+                str(arrays["faces"]),
+                tuple(str(name) for name in arrays["rows"]),
+                arrays["shape_sizes"],
+                arrays["row_sizes"],
+            )
+            basis = np.ascontiguousarray(np.moveaxis(steps * STEP, 1, -1), np.float32)
+            return cls(stamp, basis, arrays["pairs"], arrays["map"], str(arrays["figures"]))
+        except (KeyError, ValueError, TypeError) as fault:
+            raise AssetError(
+                f"{path}: no file of personalised expressions ({fault!r}); make it with {COMMAND}"
+            ) from fault
+
+    def fields(self, laid: Foundation, path: Path) -> dict[str, Any]:
+        """The asset's fields. Raises :class:`AssetError` when the file was learned from another model."""
+        difference = self.stamp.difference(Stamp.of(laid))
+        if difference is not None:
+            raise AssetError(f"{path} belongs to another model: {difference}; make it anew with {COMMAND} -o {path}")
+        return {
+            "personal_expression_basis": self.basis,
+            "personal_expression_pairs": self.pairs,
+            "personal_expression_map": self.map,
+        }
+
+
+def sorted_pairs(moved: np.ndarray) -> Int[Array, "N 2"]:
+    """Pairs of a row and a control vertex where ``moved`` (R, C) holds, by row, then vertex."""
+    return np.argwhere(moved).astype(np.int32)
+
+
+def other_side(name: str) -> str:
+    """The name of an expression's or combination's mirror image."""
+    return "+".join(_other(part) for part in name.split("+"))
+
+
+def _other(name: str) -> str:
+    stem, mark, peak = name.partition("@")
+    for one, other in (("_L", "_R"), ("_R", "_L"), ("Left", "Right"), ("Right", "Left")):
+        if stem.endswith(one):
+            return stem.removesuffix(one) + other + mark + peak
+    return name
+
+
+def mirror_rows(names: Sequence[str]) -> Int[Array, " R"]:
+    """The row of each name's mirror image; a combination's sources may come in another order there."""
+    place = {frozenset(name.split("+")): row for row, name in enumerate(names)}
+    try:
+        return np.array([place[frozenset(other_side(name).split("+"))] for name in names])
+    except KeyError as missing:
+        raise AssetError(f"no expression or combination is the mirror image of {sorted(missing.args[0])}") from missing
