@@ -50,11 +50,21 @@ class PosedMeshes:
     dataset: Dataset
     neutrals: Neutrals
     activations: Float[Array, "n E"]
+    shapes: Float[Array, "subjects S"] | None = None
 
     @classmethod
-    def of(cls, dataset: Dataset, neutrals: Neutrals, names: tuple[str, ...]) -> PosedMeshes:
-        """The posed samples, for a model with these expression names."""
-        return cls(dataset, neutrals, activations(dataset, names))
+    def of(
+        cls,
+        dataset: Dataset,
+        neutrals: Neutrals,
+        names: tuple[str, ...],
+        shapes: Float[Array, "subjects S"] | None = None,
+    ) -> PosedMeshes:
+        """The posed samples, for a model with these expression names.
+
+        ``shapes`` are the subjects' shape coefficients, by which a model personalises its expressions and correctives.
+        """
+        return cls(dataset, neutrals, activations(dataset, names), shapes)
 
     @property
     def chosen(self) -> Bool[Array, " n"]:
@@ -71,15 +81,19 @@ class PosedMeshes:
         for numbers, vertices in self.dataset.batches(self.chosen):
             neutral = self.neutrals.of(self.dataset.subject[numbers])
             size, shift = np.nan_to_num(self.dataset.larynx[numbers]).T
-            rig = subject_rig(model, neutral)
+            shapes = None if self.shapes is None else self.shapes[self.dataset.subject[numbers]]
+            rig = subject_rig(model, neutral, shapes)
             output = rig(self.activations[numbers], self.dataset.pose[numbers], larynx_size=size, larynx_shift=shift)
             yield numbers, np.swapaxes(vertices, 1, 2), output
 
 
-def subject_rig(model: HACK, neutral: Float[Array, "b V 3"]) -> Rig:
-    """The model with scanned heads in place of shape coefficients; joints by the model's regressor."""
+def subject_rig(model: HACK, neutral: Float[Array, "b V 3"], shapes: Float[Array, "b S"] | None = None) -> Rig:
+    """The model with scanned heads in place of its own; joints by the model's regressor.
+
+    ``shapes`` personalise expressions and correctives.
+    """
     template = np.ascontiguousarray(np.swapaxes(neutral, 1, 2), np.float32)
-    return replace(model.rig(), template=template, joints=regressed_joints(model.asset, neutral))
+    return replace(model.rig(shapes), template=template, joints=regressed_joints(model.asset, neutral))
 
 
 def regressed_joints(asset: ModelAsset, neutral: Float[Array, "b V 3"]) -> Float[Array, "b 10 3"]:
@@ -104,14 +118,18 @@ def iterate(
     noise: float,
     progress: Progress,
     round_number: int = 1,
+    *,
+    keep_joints: bool = False,
+    keep_weights: bool = False,
 ) -> ModelAsset:
     """One round: joints and their regressor, weights, correctives, on an asset :func:`prepared` once.
 
     ``template`` is what the priors stand on. Round 1 leaves the joints alone: they would take up what the missing
-    correctives owe.
+    correctives owe. ``keep_joints`` and ``keep_weights`` leave them as they are in every round.
     """
     name, first = f"neck, round {round_number}", round_number == 1
-    total = (2 if first else 3) * int(meshes.chosen.sum())
+    free_joints = not (first or keep_joints)
+    total = (1 + free_joints + (not keep_weights)) * int(meshes.chosen.sum())
     done = 0
 
     def count(numbers: np.ndarray) -> None:
@@ -119,8 +137,8 @@ def iterate(
         done += len(numbers)
         progress(name, done, total)
 
-    asset = asset if first else _with_joints(asset, template, meshes, noise, count)
-    asset = _with_weights(asset, template, meshes, noise, count)
+    asset = _with_joints(asset, template, meshes, noise, count) if free_joints else asset
+    asset = asset if keep_weights else _with_weights(asset, template, meshes, noise, count)
     return _with_correctives(asset, meshes, noise, count)
 
 
@@ -209,6 +227,17 @@ def _with_weights(asset: ModelAsset, template: ModelAsset, meshes: PosedMeshes, 
     return replace(asset, weights=weights)
 
 
+def pose_residuals(asset: ModelAsset, meshes: PosedMeshes, count: Any) -> Generator[tuple[Array, Array, Array]]:
+    """Sample numbers, pose features (b, K) and what the model leaves of posed meshes, carried to rest (b, V, 3)."""
+    model = HACK.from_asset(asset)
+    weights = np.asarray(model.weights, np.float32)
+    for numbers, vertices, output in meshes.predictions(model):
+        missing = np.swapaxes(vertices, 1, 2) - output.vertices
+        turned = _blended(np.asarray(output.joint_transforms, np.float32)[..., :3, :], weights)
+        yield numbers, _features(model, meshes, numbers), np.matmul(turned, missing[..., None])[..., 0]
+        count(numbers)
+
+
 def _blended(transforms: Float[Array, "b 11 3 N"], weights: Float[Array, "11 V"]) -> Float[Array, "b V 3 3"]:
     """The transposed blended rotation of each vertex, which takes posed differences back to rest."""
     turned = transforms[..., :3].swapaxes(-1, -2).reshape(len(transforms), len(weights), 9)
@@ -241,18 +270,12 @@ def _closed(laplacian: Any) -> Any:
 
 def _with_correctives(asset: ModelAsset, meshes: PosedMeshes, noise: float, count: Any) -> ModelAsset:
     """Correctives by gradients carried back to rest: blended rotations only shorten, so each step is a descent."""
-    model = HACK.from_asset(asset)
-    weights = np.asarray(model.weights, np.float32)
     features = len(FEATURES)
     normal = np.zeros((features, features))
     right = np.zeros((features, 3 * asset.vertex_count))
-    for numbers, vertices, output in meshes.predictions(model):
-        count(numbers)
-        missing = np.swapaxes(vertices, 1, 2) - output.vertices
-        turned = _blended(np.asarray(output.joint_transforms, np.float32)[..., :3, :], weights)
-        active = _features(model, meshes, numbers)
+    for _, active, missing in pose_residuals(asset, meshes, count):
         normal += active.T @ active
-        right += active.T @ np.matmul(turned, missing[..., None]).reshape(len(numbers), -1)
+        right += active.T @ missing.reshape(len(missing), -1)
     start = asset.pose_basis.dense().reshape(features, -1).astype(np.float64)
     right = (right + normal @ start).reshape(features, asset.vertex_count, 3).swapaxes(0, 1)
     basis = _smooth_solution(normal, right, _locality(asset, noise), asset, noise)

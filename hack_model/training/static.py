@@ -192,6 +192,28 @@ def activations(dataset: Dataset, names: tuple[str, ...]) -> Float[Array, "n E"]
     return result
 
 
+def combination_displacement(model: HACK, active: Float[Array, "b E"]) -> Float[Array, "b V 3"] | float:
+    """Metres by which the model's combinations move each vertex at these activations of its own expressions."""
+    if model.combinations is None:
+        return 0.0
+    weights = np.asarray(model.combinations.weights(active[:, : len(model.expression_names)].astype(np.float32)))
+    return np.tensordot(weights, np.asarray(model.combination_basis), 1)
+
+
+def expression_residuals(
+    dataset: Dataset, neutrals: Neutrals, model: HACK, progress: Callable[[int], None]
+) -> Generator[tuple[Int[Array, " b"], Float[Array, "b E"], Float[Array, "b V 3"]]]:
+    """Sample numbers, activations and what the shared expressions leave of expressive meshes at rest, metres."""
+    weights = activations(dataset, model.expression_names)
+    basis = model.asset.expression_basis.dense().reshape(len(model.expression_names), -1)
+    for numbers, vertices in dataset.batches(dataset.rest & ~dataset.neutral):
+        known = neutrals.of(dataset.subject[numbers]) + larynx_displacement(model, dataset.larynx[numbers])
+        known = known + combination_displacement(model, weights[numbers])
+        shown = (weights[numbers].astype(np.float32) @ basis).reshape(vertices.shape)
+        yield numbers, weights[numbers], vertices - known - shown
+        progress(len(numbers))
+
+
 def learn_expressions(
     dataset: Dataset, neutrals: Neutrals, model: HACK, noise: float, progress: Progress
 ) -> dict[str, np.ndarray]:
@@ -211,6 +233,7 @@ def learn_expressions(
     for numbers, vertices in dataset.batches(chosen):
         known = neutrals.of(dataset.subject[numbers]) + larynx_displacement(model, dataset.larynx[numbers])
         active = weights[numbers]
+        known = known + combination_displacement(model, active)
         missing = (vertices - known).reshape(len(numbers), -1) - active @ start.reshape(len(names), -1)
         normal += active.T @ active
         right += active.T @ missing

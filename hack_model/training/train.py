@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,13 @@ from hack_model.model import HACK
 from hack_model.training.checkpoints import Checkpoints
 from hack_model.training.components import streamed_components
 from hack_model.training.dataset import Dataset
-from hack_model.training.dynamic import PosedMeshes, iterate, prepared
+from hack_model.training.dynamic import PosedMeshes, iterate, pose_residuals, prepared
+from hack_model.training.personal import Block, Residuals, learn_personal, subject_shapes
 from hack_model.training.static import (
     Neutrals,
     Progress,
     expression_names,
+    expression_residuals,
     learn_expressions,
     learn_larynx,
     projected_directions,
@@ -43,13 +46,17 @@ _DYNAMIC_FIELDS = ("joint_regressor_vertices", "joint_regressor_weights", "joint
 @dataclass(frozen=True)
 class Options:
     """How to train. ``noise`` is the registrations' standard deviation per coordinate in metres: the larger, the more
-    the priors count. ``iterations`` are rounds of the dynamic stage."""
+    the priors count. ``iterations`` are rounds of the dynamic stage; ``keep_joints`` and ``keep_weights`` leave it the
+    template's joints and skinning weights. ``personal`` learns what expressions and correctives owe to shape."""
 
     shape_components: int = 200
     iterations: int = 6
     noise: float = 3e-4
     seed: int = 0
     name: str = "trained"
+    personal: bool = True
+    keep_joints: bool = False
+    keep_weights: bool = False
 
     def __post_init__(self) -> None:
         if self.shape_components < 1 or self.iterations < 0 or self.seed < 0:
@@ -77,7 +84,14 @@ def train(
     facts = {"dataset": dataset.digest, "template": _digest(template), **dataclasses.asdict(options)}
     checkpoints = Checkpoints.create(output.with_name(output.name + ".training"), {**facts, "files": dataset.files()})
     asset, figures, neutrals = _static(dataset, template, options, checkpoints, progress)
-    asset, figures["posed_meshes"] = _dynamic(asset, dataset, neutrals, options, checkpoints, progress)
+    shapes = subject_shapes(asset, neutrals)
+    common = (shapes, options, checkpoints, figures)
+    if options.personal:
+        asset = _personal("expression", asset, _of_expressions(asset, dataset, neutrals, progress), *common)
+    meshes = PosedMeshes.of(dataset, neutrals, asset.expression_names, shapes)
+    figures["posed_meshes"] = int(meshes.chosen.sum())
+    if figures["posed_meshes"]:
+        asset = _dynamic(asset, meshes, progress, *common)
     asset = replace(asset, provenance=json.dumps({**_provenance(template, facts), "figures": figures}))
     asset.save(output)
     checkpoints.clear()
@@ -133,28 +147,84 @@ def _shape_space(neutrals: Neutrals, options: Options, progress: Progress) -> di
     return {"mean": found.mean, "basis": found.basis, "total_variance": np.array(found.total_variance)}
 
 
-def _dynamic(
+def _personal(
+    kind: str,
     asset: ModelAsset,
-    dataset: Dataset,
-    neutrals: Neutrals,
+    residuals: Residuals,
+    shapes: Array,
     options: Options,
     checkpoints: Checkpoints,
+    figures: dict[str, Any],
+    suffix: str = "",
+) -> ModelAsset:
+    stage = f"personal-{kind}{suffix}"
+    found = checkpoints.stage(stage, lambda: learn_personal(asset, shapes, residuals, options.noise))
+    figures[f"personal_{kind}_told_of_subjects_left_out"] = float(found["told"])
+    return replace(asset, **{f"personal_{kind}_{part}": found[part] for part in ("basis", "pairs", "map")})
+
+
+def _of_expressions(asset: ModelAsset, dataset: Dataset, neutrals: Neutrals, progress: Progress) -> Residuals:
+    model, total = HACK.from_asset(asset), 2 * int((dataset.rest & ~dataset.neutral).sum())
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        progress("personal expressions", min(done, total), total)
+
+    def blocks() -> Iterator[Block]:
+        for numbers, weights, residual in expression_residuals(dataset, neutrals, model, count):
+            yield Block(dataset.subject[numbers], weights, residual)
+
+    return blocks
+
+
+def _of_poses(asset: ModelAsset, meshes: PosedMeshes, progress: Progress) -> Residuals:
+    total, done = 2 * int(meshes.chosen.sum()), 0
+
+    def count(numbers: Array) -> None:
+        nonlocal done
+        done += len(numbers)
+        progress("personal correctives", min(done, total), total)
+
+    def blocks() -> Iterator[Block]:
+        for numbers, features, residual in pose_residuals(asset, meshes, count):
+            yield Block(meshes.dataset.subject[numbers], features, residual)
+
+    return blocks
+
+
+def _dynamic(
+    asset: ModelAsset,
+    meshes: PosedMeshes,
     progress: Progress,
-) -> tuple[ModelAsset, int]:
-    meshes = PosedMeshes.of(dataset, neutrals, asset.expression_names)
-    count = int(meshes.chosen.sum())
-    if not count:
-        return asset, 0
+    shapes: Array,
+    options: Options,
+    checkpoints: Checkpoints,
+    figures: dict[str, Any],
+) -> ModelAsset:
+    """The rounds; the last knows the subjects' own correctives, which are then learned again from what it leaves."""
+
+    def personal(current: ModelAsset, suffix: str) -> ModelAsset:
+        shared = replace(current, **{name: value for name, value in NOT_PERSONAL.items() if "pose" in name})
+        residuals = _of_poses(shared, meshes, progress)
+        return _personal("pose", shared, residuals, shapes, options, checkpoints, figures, suffix)
+
     start = asset
     asset = prepared(asset)
     for number in range(1, options.iterations + 1):
+        if options.personal and number == options.iterations > 1:
+            asset = personal(asset, "-first")
 
         def compute(current: ModelAsset = asset, number: int = number) -> dict[str, np.ndarray]:
-            learned = iterate(current, start, meshes, options.noise, progress, number)
+            learned = iterate(
+                current, start, meshes, options.noise, progress, number,
+                keep_joints=options.keep_joints, keep_weights=options.keep_weights,
+            )  # fmt: skip
             return {field: np.asarray(getattr(learned, field)) for field in _DYNAMIC_FIELDS}
 
         asset = replace(asset, **checkpoints.stage(f"neck-{number}", compute))
-    return asset, count
+    return personal(asset, "") if options.personal else asset
 
 
 def _digest(asset: ModelAsset) -> str:

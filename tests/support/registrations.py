@@ -10,6 +10,7 @@ import numpy as np
 from hack_model import HACK
 from hack_model.asset import ModelAsset
 from hack_model.training.dataset import Dataset, DatasetWriter
+from hack_model.training.train import NOT_PERSONAL
 from tests.support.synthetic import synthetic_asset
 
 SHOWN = ("jawOpen", "mouthSmile_L", "mouthSmile_R", "cheekPuff_L")
@@ -37,6 +38,29 @@ def truth() -> ModelAsset:
     )
 
 
+def personal_truth() -> ModelAsset:
+    """The model of :func:`truth` with expressions and flexion correctives that differ between identities."""
+    asset = truth()
+    random = np.random.default_rng(11)
+    personal: dict[str, np.ndarray] = {}
+    bases = {"expression": asset.expression_basis.dense(), "pose": asset.pose_basis.dense()}
+    shown = {"expression": [asset.expression_names.index(name) for name in SHOWN], "pose": np.arange(5, 63, 9)}
+    for kind, basis in bases.items():
+        moving = np.linalg.norm(basis, axis=2)
+        moving = moving / moving.max(axis=1, keepdims=True) > 0.3
+        moving[np.setdiff1d(np.arange(len(basis)), shown[kind])] = False
+        pairs = np.argwhere(moving)
+        wave = random.normal(scale=20, size=(2, 3, 3))
+        phase = np.einsum("vc,uxc->uvx", asset.template, wave) + random.uniform(0, 6, (2, 1, 3))
+        fields = np.sin(phase)[:, pairs[:, 1]] * np.linalg.norm(basis, axis=2)[pairs[:, 0], pairs[:, 1], None]
+        personal |= {
+            f"personal_{kind}_basis": fields * 0.25,
+            f"personal_{kind}_pairs": pairs,
+            f"personal_{kind}_map": np.linalg.qr(random.normal(size=(6, 2)))[0].T,
+        }
+    return replace(asset, **personal)
+
+
 def first_guess(asset: ModelAsset) -> ModelAsset:
     """A template wrong in everything that training learns: no correctives, joints 4 mm off, blurred weights."""
     weights = asset.weights.copy()
@@ -51,6 +75,7 @@ def first_guess(asset: ModelAsset) -> ModelAsset:
         template=asset.template * 1.01,
         shape_basis=asset.shape_basis[:1].dense() * 0,
         directions=np.ones((1, 1)),
+        **NOT_PERSONAL,
         direction_names=("sex",),
         expression_basis=asset.expression_basis.dense() * 0.6,
         pose_basis=asset.pose_basis[:0],

@@ -12,8 +12,8 @@ from hack_model import HACK
 from hack_model.asset import ModelAsset
 from hack_model.training.dataset import Dataset
 from hack_model.training.dynamic import PosedMeshes
-from hack_model.training.static import Neutrals, larynx_displacement
-from tests.support.registrations import SHOWN, Plan, first_guess, truth
+from hack_model.training.static import Neutrals, larynx_displacement, learn_larynx
+from tests.support.registrations import SHOWN, Plan, first_guess, make_dataset, truth
 
 NOISE = Plan().noise
 Learned = tuple[ModelAsset, Path]
@@ -98,3 +98,14 @@ def test_provenance_says_what_was_learned(learned: Learned, registrations: Datas
     assert told["figures"]["posed_meshes"] == 320
     assert "jawOpen" not in told["figures"]["expressions_kept_from_template"]
     assert "tongueOut" in told["figures"]["expressions_kept_from_template"]
+
+
+def test_a_larynx_like_the_templates_is_left_as_it_is(tmp_path: Path) -> None:
+    """Also where no throat shows it: heights nobody saw start at the template's and stay there."""
+    known = truth()
+    data = make_dataset(tmp_path, known, Plan(subjects=4, posed_subjects=0, noise=0.0))
+    found = learn_larynx(data, known, NOISE)
+    assert found["learned"] == 12
+    highest = known.larynx_map.max()
+    np.testing.assert_allclose(found["map"], known.larynx_map, atol=0.01 * highest)
+    np.testing.assert_allclose(found["direction"], known.larynx_direction, atol=1e-3)

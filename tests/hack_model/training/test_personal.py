@@ -1,0 +1,115 @@
+"""A known model whose expressions and correctives depend on identity makes noisy meshes; training finds both again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hack_model import HACK
+from hack_model.asset import ModelAsset
+from hack_model.training.dataset import Dataset
+from hack_model.training.dynamic import PosedMeshes, subject_rig
+from hack_model.training.personal import MIN_SUBJECTS, Block, learn_personal, subject_shapes
+from hack_model.training.static import Neutrals, activations
+from hack_model.training.train import NOT_PERSONAL, Options, train
+from tests.support.registrations import Plan, first_guess, make_dataset, personal_truth, truth
+
+NOISE = Plan().noise
+OPTIONS = Options(shape_components=6, iterations=5, noise=NOISE)
+Trained = tuple[ModelAsset, Dataset, Neutrals, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The learned model, other people's meshes without noise, their neutral heads and shape coefficients."""
+    folder = tmp_path_factory.mktemp("personal")
+    data = make_dataset(folder / "a", personal_truth(), Plan(posed_subjects=24, poses=30))
+    held = make_dataset(folder / "b", personal_truth(), Plan(subjects=6, posed_subjects=6, poses=10, noise=0.0, seed=9))
+    asset = train(data, folder / "model.npz", first_guess(truth()), OPTIONS, progress=lambda *_: None)
+    people = Neutrals.create(folder / "neutral.npy", held, HACK.from_asset(asset), lambda *_: None)
+    return asset, held, people, subject_shapes(asset, people)
+
+
+def without(asset: ModelAsset, kind: str) -> ModelAsset:
+    return replace(asset, **{name: value for name, value in NOT_PERSONAL.items() if kind in name})
+
+
+def expression_error(asset: ModelAsset, trained: Trained) -> float:
+    """Root-mean-square error per coordinate of held-out expressions at rest, metres."""
+    _, held, people, shapes = trained
+    squares: list[float] = []
+    for numbers, vertices in held.batches(held.rest & ~held.neutral):
+        subjects = held.subject[numbers]
+        rig = subject_rig(HACK.from_asset(asset), people.of(subjects), shapes[subjects])
+        size, shift = held.larynx[numbers].T
+        active = activations(held, asset.expression_names)[numbers]
+        squares.append(float(np.mean((vertices - rig(active, larynx_size=size, larynx_shift=shift).vertices) ** 2)))
+    return float(np.sqrt(np.mean(squares)))
+
+
+def posed_error(asset: ModelAsset, trained: Trained) -> float:
+    _, held, people, shapes = trained
+    meshes = PosedMeshes.of(held, people, asset.expression_names, shapes)
+    squares = [
+        np.mean((vertices - np.swapaxes(output.vertices, 1, 2)) ** 2)
+        for _, vertices, output in meshes.predictions(HACK.from_asset(asset))
+    ]
+    return float(np.sqrt(np.mean(squares)))
+
+
+def test_held_out_people_show_their_own_expressions_to_noise_level(trained: Trained) -> None:
+    assert expression_error(trained[0], trained) < NOISE / 2
+    assert expression_error(without(trained[0], "expression"), trained) > 3 * NOISE
+
+
+def test_held_out_people_in_held_out_poses_to_noise_level(trained: Trained) -> None:
+    assert posed_error(trained[0], trained) < NOISE
+    assert posed_error(without(trained[0], "pose"), trained) > 1.5 * NOISE
+    assert posed_error(without(trained[0], "expression"), trained) > 1.5 * NOISE
+
+
+def test_only_pairs_that_move_are_kept(trained: Trained) -> None:
+    asset, known = trained[0], personal_truth()
+    told = json.loads(asset.provenance)["figures"]
+    assert told["personal_expression_told_of_subjects_left_out"] > 0.8
+    for kind, most in (("expression", 1.5), ("pose", 4)):
+        wanted = {tuple(pair) for pair in getattr(known, f"personal_{kind}_pairs").tolist()}
+        found = {tuple(pair) for pair in getattr(asset, f"personal_{kind}_pairs").tolist()}
+        assert len(found & wanted) > 0.85 * len(wanted)
+        assert len(found) < most * len(wanted)
+    assert len(asset.personal_expression_basis) == 2
+
+
+def test_nothing_personal_is_learned_where_everyone_is_alike(learned: tuple[ModelAsset, Path]) -> None:
+    asset = learned[0]
+    assert not asset.personal_expression_basis.size
+    people = np.random.default_rng(0).normal(size=(MIN_SUBJECTS - 1, 6))
+    vertices = asset.vertex_count
+
+    def residuals():  # plainly a function of shape, but of too few people
+        yield Block(np.arange(len(people)), np.ones((len(people), 2)), np.tile(people[:, :1, None], (1, vertices, 3)))
+
+    assert not learn_personal(asset, people, residuals, NOISE)["basis"].size
+
+
+def test_shape_coefficients_are_found(tmp_path: Path) -> None:
+    known, shapes = truth(), np.random.default_rng(1).normal(size=(5, 6))
+    heads = HACK.from_asset(known)(shapes).vertices
+    np.save(tmp_path / "neutral.npy", heads)
+    np.testing.assert_allclose(subject_shapes(known, Neutrals(tmp_path / "neutral.npy")), shapes, atol=1e-3)
+
+
+def test_joints_and_weights_may_be_kept(tmp_path: Path) -> None:
+    data = make_dataset(tmp_path / "data", truth(), Plan(subjects=3, posed_subjects=3, poses=12))
+    guess = first_guess(truth())
+    for keep in ((True, True), (False, True), (True, False)):
+        options = Options(shape_components=2, iterations=2, keep_joints=keep[0], keep_weights=keep[1], personal=False)
+        learned = train(data, tmp_path / "model.npz", guess, options, progress=lambda *_: None)
+        assert np.array_equal(learned.joint_offsets, guess.joint_offsets) == keep[0]
+        assert np.array_equal(learned.joint_regressor_weights, guess.joint_regressor_weights) == keep[0]
+        assert np.array_equal(learned.weights, guess.weights) == keep[1]
+        assert np.abs(learned.pose_basis.dense()).max() > 1e-3
