@@ -146,7 +146,7 @@ class Combiner:
         arches = [total[builder.span(part)] for part in ("teeth_upper", "teeth_lower")]
         result = np.zeros_like(total)
         change = builder.settled(wanted[span], arches, lower_share) - total[span]
-        result[span] = 0.5 * (change + change[builder.skin_mirror] * [-1, 1, 1])
+        result[span] = builder.even(change)
         return result
 
     def closed(self, rule: Rule) -> Float[Array, "V 3"]:

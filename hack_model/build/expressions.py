@@ -121,7 +121,7 @@ class Builder:
         base = self.base_displacement(name)
         skin = self.head.skin.embedding @ base
         if not name.endswith("_L") and name not in ("jawLeft", "mouthLeft"):
-            skin = 0.5 * (skin + skin[self.skin_mirror] * [-1, 1, 1])
+            skin = self.even(skin)
         if name.startswith(("eye", "cheek", "brow")):
             for side in ("left", "right"):
                 skin = lids_module.keep_outside(self.head.skin.vertices, skin, self.lids[side].ball, self.fields[side])
@@ -140,21 +140,21 @@ class Builder:
     def settle_lips(self, name: str, skin: np.ndarray, arches: list[np.ndarray]) -> np.ndarray:
         """The skin's displacement with the lips before the teeth, and closed where the expression leaves them so.
 
-        Halves are settled together with their mirror image and share what that took, so that their sum is settled too.
+        Halves are settled alone, then together with their mirror image; they share what that takes.
         """
-        both = name.endswith("_L")
-        flipped = skin[self.skin_mirror] * [-1, 1, 1]
-        whole = skin + flipped if both else skin
-        if not both and name not in ("jawLeft", "mouthLeft"):
-            whole = 0.5 * (skin + flipped)
-        settled = self.settled(whole, arches, _CLOSED.get(name))
-        if both:
-            change = settled - whole
-            change = 0.5 * (change + change[self.skin_mirror] * [-1, 1, 1])
-            return skin + left_half(self.head.skin.vertices[:, 0], MOUTH_SPLIT)[:, None] * change
-        if name not in ("jawLeft", "mouthLeft"):
-            settled = 0.5 * (settled + settled[self.skin_mirror] * [-1, 1, 1])
-        return settled
+        share = _CLOSED.get(name)
+        if name in ("jawLeft", "mouthLeft"):
+            return self.settled(skin, arches, share)
+        if not name.endswith("_L"):
+            return self.even(self.settled(self.even(skin), arches, share))
+        skin = self.settled(skin, arches, share)
+        whole = 2 * self.even(skin)
+        change = self.even(self.settled(whole, arches, share) - whole)
+        return skin + left_half(self.head.skin.vertices[:, 0], MOUTH_SPLIT)[:, None] * change
+
+    def even(self, skin: np.ndarray) -> np.ndarray:
+        """The mean of a displacement of the skin and its mirror image."""
+        return 0.5 * (skin + skin[self.skin_mirror] * [-1, 1, 1])
 
     def settled(self, skin: np.ndarray, arches: list[np.ndarray], lower_share: float | None) -> np.ndarray:
         """The skin's displacement with the lips before the teeth.
