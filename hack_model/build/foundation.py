@@ -15,6 +15,7 @@ from hack_model.build.lids import seat_lids
 from hack_model.build.lips import close_lips
 from hack_model.build.parts import Part
 from hack_model.build.phenotype import read_modifiers
+from hack_model.build.population import Population
 from hack_model.build.regions import skin_regions
 from hack_model.build.source import MakeHumanSource
 from hack_model.build.symmetry import mirror_of_parts
@@ -53,8 +54,8 @@ def lay_foundation(
     report = progress or silent
     tables = data_folder() / "hack_open"
     report("head", 0, 1)
-    modifiers = read_modifiers(tables / "modifiers.csv", source)
-    head = close_lips(seat_lids(make_head(source, modifiers)))
+    population = Population(source, read_modifiers(tables / "modifiers.csv", source), read_measures(tables, source))
+    head = close_lips(seat_lids(make_head(source, population.modifiers)))
     parts = [head.skin, *eyes.build(head), *dentition.build(head), *lashes.build(head)]
     geometry = Geometry.join(parts, mirror_of_parts(parts))
     report("expressions", 0, 1)
@@ -62,10 +63,7 @@ def lay_foundation(
     combined = combinations.build(head, parts, expression_names, expression_basis)
     regions = skin_regions(head)
     control = Control.of(parts, geometry.mirror)
-    measures = read_measures(tables / "anthropometry.csv", source.base)
-    identity = make_identity(
-        head, control, modifiers, measures, regions, seed=seed, count=identities, report=report
-    )  # fmt: skip
+    identity = make_identity(head, parts, control, population, regions, seed=seed, count=identities, report=report)
     return Foundation(
         source, head, parts, geometry, expression_names, expression_basis, combined, regions, control, identity
     )

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hack_model.build.anthropometry import Measure, comparison
+from hack_model.build.anthropometry import comparison, correlation_error
 from hack_model.build.assemble import Control
+from hack_model.build.contact import rest_contact
 from hack_model.build.head import SCALE, Head
-from hack_model.build.phenotype import Modifier, People, macro_steps
+from hack_model.build.parts import Part
+from hack_model.build.phenotype import People, macro_steps
+from hack_model.build.population import Person, Population
 from hack_model.build.shape_space import (
     align,
     generalisation,
@@ -45,9 +48,9 @@ class Identity:
 
 def make_identity(
     head: Head,
+    parts: Sequence[Part],
     control: Control,
-    modifiers: Sequence[Modifier],
-    measures: Sequence[Measure],
+    population: Population,
     regions: dict[str, Float[Array, " V"]],
     *,
     seed: int,
@@ -57,32 +60,52 @@ def make_identity(
     """Samples ``count`` people, and a tenth more to test, and learns the shape space from them."""
     needed = np.unique(control.rows.indices)
     rows = control.rows[:, needed].astype(np.float32)
-    people = People.load(head.source, needed, modifiers)
+    people = People.load(head.source, needed, population.modifiers)
     template = rows @ head.base[needed].astype(np.float32)
     everywhere, skull = _weights(regions, control, len(template))
     random = np.random.default_rng(seed)
+    drawn: list[Person] = []
 
     def person() -> np.ndarray:
-        return rows @ (np.float32(SCALE) * people.sample(random))
+        drawn.append(population.draw(random))
+        return rows @ (np.float32(SCALE * drawn[-1].size) * people.vertices(drawn[-1].macro, drawn[-1].sliders))
 
-    samples = sample_displacements(person, template, skull, count, report)
+    seats = rest_contact(head, control, parts)
+
+    def seated(displacement: np.ndarray) -> np.ndarray:
+        for seat in seats:
+            displacement = seat(displacement).astype(np.float32)
+        return displacement
+
+    samples = seated(sample_displacements(person, template, skull, count, report))
     report("principal components", 0, 1)
     mirror = mirror_of(template, tolerance=_ALIGNMENT_TOLERANCE)
     space = principal_components(samples, mirror, everywhere, min(COMPONENTS, count - 1))
     mean = samples.mean(axis=0)
-    strangers = sample_displacements(person, template, skull, max(2, int(count * HELD_OUT))) - mean
+    strangers = seated(sample_displacements(person, template, skull, max(2, int(count * HELD_OUT)))) - mean
     counts = tuple(number for number in _COUNTS if number <= len(space.basis))
     errors = generalisation(space, strangers, counts)
     figures = {
         "variance": {str(number): round(float(space.variance[:number].sum()), 5) for number in counts},
         "generalisation_rmse_mm": {str(number): round(1000 * error, 4) for number, error in errors.items()},
-        "measures_mm": comparison(measures, control.on_base(template + samples)),
+        **_measurements(population, drawn[:count]),
     }
     directions = {}
     for name, ends in macro_steps().items():
         before, after = (align(rows @ (np.float32(SCALE) * people.vertices(end)), template, skull) for end in ends)
-        directions[name] = space.coefficients(after - before)
+        directions[name] = space.coefficients(seated(after - before))
     return Identity(space.basis, directions, figures)
+
+
+def _measurements(population: Population, people: list[Person]) -> dict[str, Any]:
+    """How the sampled people measure, for the provenance."""
+    values = np.array([population.measured(person) for person in people])
+    sexes = np.array([person.sex for person in people])
+    return {
+        "measures_mm": comparison(population.measures, values, sexes),
+        "measures_mm_columns": "published mean, deviation; sampled mean, deviation",
+        "measures_correlation_rmse": correlation_error(population.measures, values, sexes),
+    }
 
 
 def _weights(

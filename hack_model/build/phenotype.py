@@ -113,22 +113,34 @@ class People:
         points = points + np.clip(sliders, 0, None).astype(np.float32) @ self.modifier_positive
         return points.reshape(-1, 3)
 
-    def sample(self, random: np.random.Generator) -> Float[Array, "n 3"]:
-        """One random adult; see :func:`sample_macro` and :attr:`Modifier.spread`."""
-        macro = sample_macro(random)
-        return self.vertices(macro, self.sample_sliders(random))
+    def sample_offset(self, random: np.random.Generator) -> Float[Array, " Q"]:
+        """Random distances of the slider positions from their means.
 
-    def sample_sliders(self, random: np.random.Generator) -> Float[Array, " Q"]:
-        """Random slider positions: normal, cut at two deviations; both sides of a pair share most of their value."""
+        Normal, cut at two deviations; both sides of a pair share most of their value.
+        """
         shared: dict[str, float] = {}
         offset = np.empty(len(self.modifiers))
         for index, modifier in enumerate(self.modifiers):
-            key = modifier.name.removesuffix("/left").removesuffix("/right")
+            key = _pair(modifier.name)
             common = shared.setdefault(key, float(random.standard_normal()))
             own = float(random.standard_normal())
             share = modifier.asymmetry if key != modifier.name else 0.0
-            offset[index] = modifier.spread * np.clip(np.sqrt(1 - share**2) * common + share * own, -2, 2)
-        return self.mean_sliders + offset / self.modifier_peaks
+            offset[index] = np.clip(np.sqrt(1 - share**2) * common + share * own, -2, 2)
+        return offset * self.spreads
+
+    @cached_property
+    def spreads(self) -> Float[Array, " Q"]:
+        """The sliders' standard deviations, in slider positions."""
+        return np.array([modifier.spread for modifier in self.modifiers]) / self.modifier_peaks
+
+    @cached_property
+    def common_steps(self) -> Float[Array, "P Q"]:
+        """Steps of one spread along the sliders that act on both sides alike: pairs move together, asymmetries not."""
+        steps: dict[str, np.ndarray] = {}
+        for index, modifier in enumerate(self.modifiers):
+            if modifier.asymmetry < 1:
+                steps.setdefault(_pair(modifier.name), np.zeros(len(self.modifiers)))[index] = self.spreads[index]
+        return np.stack(list(steps.values()))
 
     @cached_property
     def mean_sliders(self) -> Float[Array, " Q"]:
@@ -136,16 +148,17 @@ class People:
         return np.array([modifier.mean for modifier in self.modifiers]) / self.modifier_peaks
 
 
-def sample_macro(random: np.random.Generator) -> Macro:
-    """A random adult: 18 to 80 years with more young than old, sexes mixed around both ends, ancestry blended.
+def sample_macro(random: np.random.Generator, sex: int) -> Macro:
+    """A random adult of a sex, 0 female or 1 male: 18 to 80 years with more young than old, ancestry blended.
 
-    Attributes are drawn independently, save that sex leans towards its ends, as people do.
+    Attributes are drawn independently; the look of a sex comes near its end in most and half-way to the other in few.
     """
-    sex = float(random.beta(0.6, 0.6))
+    mixed = float(random.beta(1.0, 8.0))
     age = 18 + 62 * float(random.beta(1.2, 2.2))
     muscle, weight = (float(np.clip(random.normal(0.5, 0.17), 0, 1)) for _ in range(2))
     ancestry = random.dirichlet((0.6, 0.6, 0.6))
-    return Macro(sex, age, muscle, weight, (float(ancestry[0]), float(ancestry[1]), float(ancestry[2])))
+    shares = float(ancestry[0]), float(ancestry[1]), float(ancestry[2])
+    return Macro(1 - mixed if sex else mixed, age, muscle, weight, shares)
 
 
 def macro_shares(macro: Macro) -> Float[Array, " T"]:
@@ -213,6 +226,10 @@ def _macro_names() -> Iterable[str]:
 
 def _three_shares(value: float) -> tuple[float, float, float]:
     return max(0.0, 1 - 2 * value), 1 - abs(2 * value - 1), max(0.0, 2 * value - 1)
+
+
+def _pair(name: str) -> str:
+    return name.removesuffix("/left").removesuffix("/right")
 
 
 Ends = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]

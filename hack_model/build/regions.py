@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 
-_EARS = ("l-ear-flap-incr", "r-ear-flap-incr", "l-ear-lobe-incr", "r-ear-lobe-incr")
+EARS = ("l-ear-flap-incr", "r-ear-flap-incr", "l-ear-lobe-incr", "r-ear-lobe-incr")
 """Targets that move the auricle and its lobe but not the skin around them."""
 
 _TRAGUS = 0.008
@@ -66,7 +66,7 @@ def skin_regions(head: Head) -> dict[str, Float[Array, " V"]]:
 
 def _ears(head: Head) -> np.ndarray:
     """The auricles with tragus and concha: what the ear targets move, and the oval around it, a little further on."""
-    moved = _reach(head, tuple(f"ears/{name}" for name in _EARS), 0.12)
+    moved = _reach(head, tuple(f"ears/{name}" for name in EARS), 0.12)
     side, place = head.skin.vertices[:, 0], head.skin.vertices[:, 1:]
     auricle = place[moved > 0.5]
     middle = 0.5 * (auricle.min(axis=0) + auricle.max(axis=0)) + [0, _TRAGUS / 2]

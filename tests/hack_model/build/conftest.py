@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from hack_model.build.anthropometry import read_measures
 from hack_model.build.head import Head, make_head
 from hack_model.build.phenotype import read_modifiers
+from hack_model.build.population import Population
 from hack_model.build.source import MakeHumanSource
 from hack_model.errors import MissingDependencyError
 from hack_model.resources import data_folder
@@ -21,4 +23,6 @@ def source() -> MakeHumanSource:
 
 @pytest.fixture(scope="session")
 def head(source: MakeHumanSource) -> Head:
-    return make_head(source, read_modifiers(data_folder() / "hack_open" / "modifiers.csv", source))
+    tables = data_folder() / "hack_open"
+    modifiers = read_modifiers(tables / "modifiers.csv", source)
+    return make_head(source, Population(source, modifiers, read_measures(tables, source)).modifiers)

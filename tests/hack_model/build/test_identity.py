@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from hack_model.build.anthropometry import read_measures
-from hack_model.build.head import Head
 from hack_model.build.phenotype import Macro, People, macro_shares, macro_steps, read_modifiers, sample_macro
 from hack_model.build.shape_space import align, generalisation, principal_components
 from hack_model.build.source import MakeHumanSource
@@ -30,7 +28,7 @@ def synthetic_samples(count: int, seed: int = 0) -> np.ndarray:
 def test_shares_of_each_group_of_targets_sum_to_one():
     random = np.random.default_rng(0)
     for _ in range(50):
-        shares = macro_shares(sample_macro(random))
+        shares = macro_shares(sample_macro(random, int(random.integers(2))))
         assert shares[:12].sum() == pytest.approx(1, abs=1e-6)
         assert shares[12:].sum() == pytest.approx(1, abs=1e-6)
 
@@ -42,6 +40,12 @@ def test_ends_of_the_macros_are_single_targets():
     assert shares[12 + 33] == pytest.approx(1)  # male-old-maxmuscle-minweight
 
 
+def test_the_sexes_differ_in_the_mean():
+    random = np.random.default_rng(0)
+    women, men = ([sample_macro(random, sex).sex for _ in range(300)] for sex in range(2))
+    assert np.mean(women) < 0.25 < 0.75 < np.mean(men)
+
+
 def test_macro_steps_name_the_directions():
     assert list(macro_steps()) == ["sex", "age", "weight", "muscle", "african", "asian", "caucasian"]
 
@@ -50,9 +54,9 @@ def test_sampled_sliders_follow_the_table(source: MakeHumanSource):
     modifiers = read_modifiers(data_folder() / "hack_open" / "modifiers.csv", source)
     people = People.load(source, np.arange(0, 13380, 10), modifiers)
     random = np.random.default_rng(0)
-    drawn = np.array([people.sample_sliders(random) for _ in range(800)]) * people.modifier_peaks
+    drawn = np.array([people.sample_offset(random) for _ in range(800)]) * people.modifier_peaks
     spread = np.array([modifier.spread for modifier in modifiers])
-    np.testing.assert_allclose(drawn.mean(axis=0), [modifier.mean for modifier in modifiers], atol=0.15 * spread.max())
+    np.testing.assert_allclose(drawn.mean(axis=0), 0, atol=0.15 * spread.max())
     np.testing.assert_allclose(drawn.std(axis=0), 0.96 * spread, rtol=0.1)
     names = [modifier.name for modifier in modifiers]
     left, right = (names.index(f"eyes/eye-trans-in-out/{side}") for side in ("left", "right"))
@@ -84,10 +88,10 @@ def test_alignment_never_mirrors():
 
 
 def test_components_are_the_known_directions():
-    space = principal_components(synthetic_samples(4000), MIRROR, np.ones(5), 3)
+    space = principal_components(synthetic_samples(1500), MIRROR, np.ones(5), 3)
     assert space.variance.sum() == pytest.approx(1, abs=1e-4)
     deviation = np.linalg.norm(space.basis.reshape(3, -1), axis=1)
-    np.testing.assert_allclose(deviation, [3 * np.sqrt(2), 2 * np.sqrt(2), 1], rtol=0.05)
+    np.testing.assert_allclose(deviation, [3 * np.sqrt(2), 2 * np.sqrt(2), 1], rtol=0.06)
     flipped = space.basis[:, MIRROR] * [-1, 1, 1]
     np.testing.assert_allclose(flipped, space.basis * np.array([1, -1, 1])[:, None, None], atol=1e-5)
 
@@ -102,10 +106,3 @@ def test_generalisation_falls_to_nothing_inside_the_space():
     space = principal_components(synthetic_samples(300), MIRROR, np.ones(5), 3)
     error = generalisation(space, synthetic_samples(50, seed=9), (1, 3))
     assert error[3] < 1e-5 < error[1]
-
-
-def test_template_measures_like_an_adult(head: Head):
-    measures = read_measures(data_folder() / "hack_open" / "anthropometry.csv", head.source.base)
-    assert len(measures) == 13
-    for measure in measures:
-        assert abs(float(measure(head.base)) - measure.mean) < 1.1 * measure.deviation, measure.name
