@@ -124,14 +124,19 @@ def test_clear_keys_leaves_foreign_keys(head: Head) -> None:
     assert {path for path, frames in ((p, f) for (p, _), f in _curves(head).items()) if frames} == {"location"}
 
 
-def test_swallow_is_the_models(head: Head) -> None:
+@pytest.mark.parametrize("moving", [False, True])
+def test_swallow_is_the_models(head: Head, moving: bool) -> None:
+    """Also where the larynx comes up from a lower key into the swallow."""
     scene = bpy.context.scene
+    if moving:
+        head.rig["larynx_shift"] = -0.01
+        head.rig.keyframe_insert('["larynx_shift"]', frame=1)
     scene.frame_set(10)
     head.set(larynx_size=0.8, larynx_shift=0.001)
     bpy.ops.hack.swallow(height=0.01, forward=0.006, seconds=1.5)
     curves = {curve.data_path: curve for curve in object_curves(head.rig)}
     assert set(curves) == {'["larynx_size"]', '["larynx_shift"]', '["larynx_forward"]'}
-    times = np.linspace(-0.2, 1.7, 77)
+    times = np.linspace(0 if moving else -0.2, 1.7, 77)
     wanted = swallow(times, duration=1.5, rise=0.01, forward=0.006)
     keyed = {path: [curve.evaluate(10 + time * scene.render.fps) for time in times] for path, curve in curves.items()}
     np.testing.assert_allclose(keyed['["larynx_shift"]'], 0.001 + wanted.shift, atol=2e-6)

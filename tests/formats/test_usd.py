@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from hack_model import HACK, Clip, FormatError, MissingDependencyError, ParameterError
+from hack_model.appearance.materials import plain_materials
 from hack_model.formats.arkit import arkit_table
 from hack_model.formats.export import export_clip
 from hack_model.formats.morphs import morph_targets
@@ -59,6 +60,20 @@ def test_checker_finds_nothing(synthetic: HACK, suffix: str, frames: int, tmp_pa
     assert all(path.is_file() for path in files)
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in files}
     assert faults(files[0]) == []
+
+
+@pytest.mark.parametrize("suffix", [".usdc", ".usdz"])
+def test_maps_of_relief_and_roughness(synthetic: HACK, suffix: str, blender: Blender, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    skin, *others = plain_materials(synthetic.asset)
+    relief, gloss = (random.integers(100, 200, shape).astype(np.uint8) for shape in ((8, 8, 3), (8, 8)))
+    materials = [dataclasses.replace(skin, normal=relief, gloss=gloss), *others]
+    files = write_usd(tmp_path / f"head{suffix}", synthetic.rig(), materials=materials)
+    assert faults(files[0]) == []
+    if suffix == ".usdc":
+        assert {path.name for path in files[1:]} == {f"head_skin{kind}.png" for kind in ("", "_normal", "_roughness")}
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "head_skin_normal.png").convert("RGB")), relief)
+    assert len(blender(files[0])["images"]) == 3
 
 
 def test_the_checker_would_find_faults(synthetic: HACK, tmp_path: Path) -> None:
