@@ -19,6 +19,7 @@ from hack_model.build.rigging import rig_fields
 from hack_model.build.source import MakeHumanSource
 from hack_model.resources import data_folder
 from hack_model.schema import SCHEMA_VERSION
+from hack_model.simulation.correctives import corrective_fields
 from hack_model.spine import read_spine
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def make_asset(
         "expression_names": np.array(laid.expression_names),
         "expression_basis": laid.expression_basis,
         **laid.combinations.fields(),
+        **corrective_fields(tables / "correctives.npz", geometry.faces, refinement),
     }
     return materials.painted(ModelAsset.from_arrays(arrays))
 

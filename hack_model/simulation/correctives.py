@@ -73,7 +73,8 @@ class Correctives:
             raise AssetError(f"{path}: holds {', '.join(sorted(arrays))}; correctives have {', '.join(sorted(wanted))}")
         if str(arrays["faces"]) != faces_digest(faces):
             raise AssetError(
-                f"{path}: was learned for other faces; learn it again: python -m hack_model.simulation -o {path}"
+                f"{path}: was learned for other faces; remove it, build, run python -m hack_model.simulation "
+                f"-o {path}, build again"
             )
         values, scale = arrays["values"], arrays["scale"]
         shape = (len(arrays["features"]), len(arrays["vertices"]), 3)
@@ -87,6 +88,14 @@ class Correctives:
             str(arrays["faces"]),
             str(arrays["provenance"]),
         )
+
+
+def corrective_fields(path: Path, faces: Int[Array, "F 4"], refinement: Refinement) -> dict[str, Any]:
+    """The asset's fields from a file; none when there is no file: correctives are simulated on a model built before.
+
+    Raises :class:`AssetError` when the file is damaged or was made for other ``faces``.
+    """
+    return Correctives.load(path, faces).fields(refinement) if path.is_file() else {}
 
 
 def faces_digest(faces: Int[Array, "F 4"]) -> str:
