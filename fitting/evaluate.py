@@ -50,10 +50,16 @@ class Result:
 
 
 def photos_below(folder: Path) -> list[Path]:
-    """Pictures of a folder and its folders, in order; the file itself when it is one."""
+    """Pictures of a folder and its folders, in order; the file itself when it is one.
+
+    Raises :class:`HackError` where there is none.
+    """
     if folder.is_file():
         return [folder]
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    if not found:
+        raise HackError(f"{folder}: no pictures here; wanted files that end in {', '.join(sorted(_SUFFIXES))}")
+    return found
 
 
 def evaluate(fitter: PhotoFitter, paths: Sequence[Path], strips: Path | None = None) -> list[Result]:

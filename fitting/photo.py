@@ -43,6 +43,7 @@ _SETTINGS = {"fast": FitSettings(), "quality": FitSettings(iterations=50, tolera
 _VIEW_SIDE = 360
 _RELIEF_SIZE = 1024
 """Pixels a side of the maps of relief and roughness."""
+_RESTING_MOUTH = 0.2  # scores of the mouth up to here are as often a face's own form as an expression
 _CLOSED_EYE = (0.45, 0.75)  # eyeBlink scores between which the irises lose all their weight
 
 
@@ -106,7 +107,7 @@ class PhotoFitter:
 
     def observation(self, face: Face, camera: Camera) -> Observation:
         """What the solver is told of a face."""
-        scores = {name: value for name, value in face.scores.items() if name in arkit_table()}
+        scores = {name: _beyond_rest(name, value) for name, value in face.scores.items() if name in arkit_table()}
         names = list(scores)
         expected = from_arkit(names, np.array(list(scores.values())), self.asset.expression_names)
         scored = from_arkit(names, np.ones(len(names)), self.asset.expression_names) > 0
@@ -130,6 +131,13 @@ class PhotoFitter:
                 "focal": camera.focal, "centre": list(camera.centre), "width": camera.width, "height": camera.height,
             },
         )  # fmt: skip
+
+
+def _beyond_rest(name: str, score: float) -> float:
+    """The detector's score with what a resting face may get of it taken away, in [0, 1] again."""
+    if not name.startswith("mouth"):
+        return score
+    return max(score - _RESTING_MOUTH, 0.0) / (1 - _RESTING_MOUTH)
 
 
 def fit_photo(

@@ -15,7 +15,7 @@ from fitting.images import load_photo, photo_from_array
 from fitting.photo import FILES, PhotoFitter, fit_photo, fit_to_folder
 from hack_model.asset import ModelAsset
 from hack_model.clip import Clip
-from hack_model.errors import ParameterError
+from hack_model.errors import HackError, ParameterError
 from hack_model.names import CERVICAL_JOINTS
 from hack_model.resources import default_model_path
 
@@ -44,6 +44,23 @@ def test_astronaut_is_met(fit):
     assert abs(pose["yaw"]) < 10
     assert abs(pose["roll"]) < 10
     assert 0.3 < fit.report["camera"]["distance_m"] < 3
+
+
+def test_low_scores_of_the_mouth_count_as_rest(fitter, fit):
+    def expected(score: float) -> dict[str, float]:
+        scores = {**fit.face.scores, "mouthSmileLeft": score, "browDownLeft": score}
+        observation = fitter.observation(replace(fit.face, scores=scores), fit.camera)
+        return dict(zip(fitter.asset.expression_names, observation.expression, strict=True))
+
+    assert expected(0.15)["mouthSmile_L"] == 0
+    assert 0.3 < expected(0.5)["mouthSmile_L"] < 0.45
+    assert expected(1.0)["mouthSmile_L"] == 1
+    assert expected(0.15)["browDown_L"] == pytest.approx(0.15)
+
+
+def test_folder_without_pictures_is_named(tmp_path):
+    with pytest.raises(HackError, match=f"{tmp_path.name}: no pictures"):
+        photos_below(tmp_path)
 
 
 def test_clip_gives_back_vertices_and_landmarks(fitter, fit):
