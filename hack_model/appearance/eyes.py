@@ -22,15 +22,16 @@ MATERIALS: Final = ("sclera", "limbus", "iris", "iris_inner")
 """The materials that take the picture of the eye."""
 _TILES: Final = 2
 """The picture repeats this often between one eye's place in the layout and the other's, so that one serves both."""
-_STROMA: Final = 0.020
-"""Thickness of the iris' stroma in centimetres (0.2 mm of scattering tissue before the black epithelium)."""
+_STROMA, _BORDER = 0.020, 0.006
+"""Thickness in centimetres of the iris' stroma, and of the border layer before it, which holds the melanin."""
 _FIBRES: Final = 13.0
-"""Scattering of its fibres at 500 nm, 1/cm; thin fibres scatter like λ^-3.2, which is why an iris without melanin is
-blue (C. W. Mason, "Blue eyes", J. Phys. Chem. 28, 1924)."""
-_GRANULES: Final = 0.055
-"""Scattering of the melanin's granules relative to the melanin's absorption at 500 nm."""
+"""Scattering of the stroma's fibres at 500 nm, 1/cm; thin fibres scatter like λ^-3.2, which is why an iris without
+melanin is blue (C. W. Mason, "Blue eyes", J. Phys. Chem. 28, 1924)."""
+_GRANULES: Final = (8.5, 100.0, 0.6)
+"""Scattering of the melanin's granules, 1/cm, at this absorption, and the power of the absorption it grows with: dense
+granules shade each other."""
 _LEAST, _MOST = 1.6, 1600.0
-"""Absorption at 500 nm of the stroma's melanin at iris 0 and 1, 1/cm."""
+"""Absorption at 500 nm of the border layer's melanin at iris 0 and 1, 1/cm."""
 _SCLERA: Final = (0.66, 0.60, 0.54)
 
 
@@ -96,9 +97,10 @@ def eye_image(layout: EyeLayout, appearance: Appearance, size: int = 512) -> UIn
 
 
 def iris_colour(melanin: Float[Array, "*n"]) -> Float[Array, "*n 3"]:
-    """Linear colour of an iris whose stroma holds this much melanin (0…1): blue by scattering, brown by absorption.
+    """Linear colour of an iris with this much melanin (0…1): blue by scattering, brown by absorption.
 
-    Kubelka and Munk's layer over a black ground, scattering by thin fibres and by the melanin's granules themselves.
+    Kubelka and Munk's layers: fibres over the black epithelium, before them a layer of melanin that filters what they
+    scatter, and whose granules scatter a little themselves.
     """
     amount = np.asarray(melanin, np.float64)[..., None]
     nanometres = wavelengths()
@@ -106,13 +108,22 @@ def iris_colour(melanin: Float[Array, "*n"]) -> Float[Array, "*n 3"]:
     pigment = 0.5 * eumelanin() / np.interp(500, nanometres, eumelanin())
     pigment += 0.5 * pheomelanin_absorption() / np.interp(500, nanometres, pheomelanin_absorption())
     absorbed = _LEAST * (_MOST / _LEAST) ** amount
-    absorption = absorbed * pigment + 0.6
-    scattering = _FIBRES * relative**-3.2 + _GRANULES * absorbed * relative**-0.6
+    fibres, _ = _layer(np.full_like(relative, 0.6), _FIBRES * relative**-3.2, _STROMA)
+    scattering = _GRANULES[0] * (absorbed / _GRANULES[1]) ** _GRANULES[2] * relative**-0.6
+    granules, through = _layer(absorbed * pigment, scattering, _BORDER)
+    spectrum = granules + through**2 * fibres / (1 - granules * fibres)
+    return np.clip(spectrum @ reflectance_to_rgb(), 0, 1)
+
+
+def _layer(
+    absorption: Float[Array, "*n W"], scattering: Float[Array, "*n W"], depth: float
+) -> tuple[Float[Array, "*n W"], Float[Array, "*n W"]]:
+    """Reflectance and transmittance of a layer by Kubelka and Munk (K, S in 1/cm)."""
     a = 1 + absorption / scattering
     b = np.sqrt(a * a - 1)
-    x = np.minimum(b * scattering * _STROMA, 40)
-    spectrum = np.sinh(x) / (a * np.sinh(x) + b * np.cosh(x))
-    return np.clip(spectrum @ reflectance_to_rgb(), 0, 1)
+    x = np.minimum(b * scattering * depth, 40)
+    total = a * np.sinh(x) + b * np.cosh(x)
+    return np.sinh(x) / total, b / total
 
 
 def _iris(
@@ -137,7 +148,9 @@ def _iris(
     rim = np.clip((along - 0.80) / 0.19, 0, 1) ** 1.5
     melanin = appearance.iris + 0.055 * fibres * (0.4 + 0.6 * np.clip(along * 1.3, 0, 1))
     melanin = melanin + (0.14 * inner + 0.05 * collarette) * (1 - abs(2 * appearance.iris - 1) * 0.5) + 0.10 * rim
-    colour = iris_colour(np.clip(melanin, -0.15, 1.1))
+    steps = np.linspace(-0.15, 1.1, 126)
+    table = iris_colour(steps)
+    colour = np.stack([np.interp(melanin, steps, channel) for channel in table.T], axis=-1)
     light = 1 + 0.16 * fibres * (1 - 0.5 * inner) + 0.30 * collarette
     dark = (1 - 0.82 * rim) * np.clip((along - pupil * 0.9) / 0.08, 0.25, 1)
     return np.clip(colour * (np.clip(light, 0.35, 1.8) * dark)[..., None] * 1.25, 0, 1)

@@ -26,7 +26,7 @@ _MULTIPLE: Final = 5.888
 Practical and Controllable Hair and Fur Model for Production Path Tracing", 2016."""
 _LEAST, _MOST = 0.03, 1.2
 """Pigment of the lightest and the darkest hair."""
-_GREY: Final = (0.42, 0.41, 0.39)
+_GREY: Final = (0.26, 0.25, 0.235)
 _CURVE: Final = np.array(
     [[-0.0205, 0.0150], [-0.0100, 0.0178], [0.0030, 0.0202], [0.0130, 0.0205], [0.0220, 0.0160], [0.0260, 0.0128]]
 )

@@ -18,7 +18,7 @@ from hack_model.release import read_release
 from tests.hack_model.test_release import Release
 from tests.support.synthetic import synthetic_asset
 
-COMMANDS = ("info", "export", "build", "train", "evaluate", "fit", "addon")
+COMMANDS = ("info", "export", "appearance", "build", "train", "evaluate", "fit", "addon")
 
 
 def run(*words: str | Path):
@@ -81,6 +81,8 @@ def test_info_counts_rightly(model: Path) -> None:
     assert f"vertices {len(asset.template)} faces" in words
     assert "beyond HACK's: tongueOut" in words
     assert f"{len(asset.pose_basis)} pose correctives" in words
+    assert "expressions (3 components), correctives (3 components)" in words
+    assert ", ".join(asset.combination_names) in words
 
 
 def test_info_shows_foreign_texts_as_they_are(tmp_path: Path) -> None:
@@ -224,3 +226,24 @@ def test_the_console_script_returns_its_status(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == f"error: {tmp_path}/none.npz: no such file\n"
     assert subprocess.run([script, "--help"], capture_output=True).returncode == 0
+
+
+def test_appearance_lists_its_parameters() -> None:
+    result = run("appearance", "--list")
+    assert result.exit_code == 0
+    assert re.search(r"melanin\s+0…1", result.output)
+
+
+def test_appearance_paints_maps(tmp_path: Path) -> None:
+    result = run("appearance", "melanin=0.7,seed=2", "-o", tmp_path / "maps", "--size", 64)
+    assert result.exit_code == 0, result.output
+    assert {"albedo.png", "normal.png", "roughness.png"} <= {file.name for file in (tmp_path / "maps").iterdir()}
+    failed(run("appearance", "melanin=7", "-o", tmp_path / "maps"), "melanin: 7 lies outside 0…1")
+
+
+def test_export_refuses_an_appearance_it_cannot_draw(model: Path, clip: Path, tmp_path: Path) -> None:
+    failed(
+        run("export", clip, "-o", tmp_path / "head.glb", "-m", model, "--appearance", "melanin=0.5"),
+        "lacks landmarks, regions",
+    )
+    failed(run("export", clip, "-o", tmp_path / "head.glb", "-m", model, "--appearance", "skin=1"), "no parameter")
