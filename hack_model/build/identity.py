@@ -101,9 +101,15 @@ def _measurements(population: Population, people: list[Person]) -> dict[str, Any
     """How the sampled people measure, for the provenance."""
     values = np.array([population.measured(person) for person in people])
     sexes = np.array([person.sex for person in people])
+    table = {
+        sex: {
+            name: f"{mean} ± {deviation} → {found} ± {spread}"
+            for name, (mean, deviation, found, spread) in rows.items()
+        }
+        for sex, rows in comparison(population.measures, values, sexes).items()
+    }
     return {
-        "measures_mm": comparison(population.measures, values, sexes),
-        "measures_mm_columns": "published mean, deviation; sampled mean, deviation",
+        "measures_mm_published_and_sampled": table,
         "measures_correlation_rmse": correlation_error(population.measures, values, sexes),
     }
 
