@@ -291,13 +291,21 @@ def train(
     noise: Annotated[float, typer.Option(help="Standard deviation of the registrations, millimetres.")] = 0.3,
     seed: Annotated[int, typer.Option(min=0, help="Seed; the same gives the same model.")] = 0,
     name: Annotated[str, typer.Option(help="Name of the new model.")] = "trained",
+    personal: Annotated[
+        bool, typer.Option(help="Learn what expressions and correctives owe to each identity's shape.")
+    ] = True,
+    keep_joints: Annotated[bool, typer.Option("--keep-joints", help="Keep the template's joints.")] = False,
+    keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the template's skinning weights.")] = False,
 ) -> None:
     """Learns a model from registered meshes; the same command goes on after an interruption."""
     from hack_model.training.dataset import Dataset
     from hack_model.training.train import Options
     from hack_model.training.train import train as learn
 
-    options = Options(shape_components=components, iterations=iterations, noise=noise / 1000, seed=seed, name=name)
+    options = Options(
+        shape_components=components, iterations=iterations, noise=noise / 1000, seed=seed, name=name,
+        personal=personal, keep_joints=keep_joints, keep_weights=keep_weights,
+    )  # fmt: skip
     with progress_bar() as progress:
         learn(Dataset.open(dataset), output, _load(template).asset, options, progress=progress)
     _report_files([output])
@@ -314,7 +322,7 @@ def evaluate(
     ] = Path("evaluation"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random heads.")] = 0,
 ) -> None:
-    """Measures a model: compactness, generalisation, specificity, error of poses by region (millimetres)."""
+    """Measures each space of a model (compactness, generalisation, specificity) and poses by region (millimetres)."""
     from hack_model.training.dataset import Dataset
     from hack_model.training.evaluate import evaluate as measure
     from hack_model.training.evaluate import save_report

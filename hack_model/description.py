@@ -50,7 +50,17 @@ def _rows(asset: ModelAsset, path: Path) -> dict[str, str]:
         "directions": _listed(asset.direction_names),
         "expressions": _expressions(asset.expression_names),
         "joints": "8 cervical, 2 eyes",
+        "combinations": _listed(asset.combination_names),
         "correctives": f"{len(asset.pose_basis)} pose correctives" if len(asset.pose_basis) else "none",
+        "personalised": _listed(
+            f"{what} ({len(basis)} components)"
+            for what, basis in (
+                ("expressions", asset.personal_expression_basis),
+                ("correctives", asset.personal_pose_basis),
+            )
+            if basis.size
+        ),
+        "memory": f"{asset.nbytes / 1e6:.1f} MB",
         "larynx": f"{asset.larynx_map.max() * 1000:.1f} mm at size 1",
         "landmarks": _listed(
             f"{count} {kind}"

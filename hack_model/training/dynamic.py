@@ -227,14 +227,23 @@ def _with_weights(asset: ModelAsset, template: ModelAsset, meshes: PosedMeshes, 
     return replace(asset, weights=weights)
 
 
-def pose_residuals(asset: ModelAsset, meshes: PosedMeshes, count: Any) -> Generator[tuple[Array, Array, Array]]:
-    """Sample numbers, pose features (b, K) and what the model leaves of posed meshes, carried to rest (b, V, 3)."""
+def rest_residuals(asset: ModelAsset, meshes: PosedMeshes) -> Generator[tuple[Int[Array, " b"], Float[Array, "b V 3"]]]:
+    """Sample numbers and what the model leaves of posed meshes, carried back to rest, metres."""
     model = HACK.from_asset(asset)
     weights = np.asarray(model.weights, np.float32)
     for numbers, vertices, output in meshes.predictions(model):
         missing = np.swapaxes(vertices, 1, 2) - output.vertices
         turned = _blended(np.asarray(output.joint_transforms, np.float32)[..., :3, :], weights)
-        yield numbers, _features(model, meshes, numbers), np.matmul(turned, missing[..., None])[..., 0]
+        yield numbers, np.matmul(turned, missing[..., None])[..., 0]
+
+
+def pose_residuals(
+    asset: ModelAsset, meshes: PosedMeshes, count: Any
+) -> Generator[tuple[Int[Array, " b"], Float[Array, "b K"], Float[Array, "b V 3"]]]:
+    """:func:`rest_residuals` with the asset's pose features of each mesh."""
+    model = HACK.from_asset(asset)
+    for numbers, missing in rest_residuals(asset, meshes):
+        yield numbers, _features(model, meshes, numbers), missing
         count(numbers)
 
 

@@ -20,6 +20,7 @@ from hack_model.training.components import streamed_components
 from hack_model.training.dataset import Dataset
 from hack_model.training.dynamic import PosedMeshes, iterate, pose_residuals, prepared
 from hack_model.training.personal import Block, Residuals, learn_personal, subject_shapes
+from hack_model.training.spaces import NOT_PERSONAL, generic
 from hack_model.training.static import (
     Neutrals,
     Progress,
@@ -33,12 +34,6 @@ from hack_model.training.static import (
 
 if TYPE_CHECKING:
     Array = np.ndarray
-
-NOT_PERSONAL: dict[str, Any] = {
-    f"personal_{kind}_{part}": np.zeros((0,) * dims)
-    for kind in ("expression", "pose")
-    for part, dims in (("basis", 3), ("map", 2))
-} | {f"personal_{kind}_pairs": np.zeros((0, 2), np.int32) for kind in ("expression", "pose")}
 
 _DYNAMIC_FIELDS = ("joint_regressor_vertices", "joint_regressor_weights", "joint_offsets", "weights", "pose_basis")
 
@@ -206,7 +201,7 @@ def _dynamic(
     """The rounds; the last knows the subjects' own correctives, which are then learned again from what it leaves."""
 
     def personal(current: ModelAsset, suffix: str) -> ModelAsset:
-        shared = replace(current, **{name: value for name, value in NOT_PERSONAL.items() if "pose" in name})
+        shared = generic(current, "pose")
         residuals = _of_poses(shared, meshes, progress)
         return _personal("pose", shared, residuals, shapes, options, checkpoints, figures, suffix)
 

@@ -10,7 +10,7 @@ import numpy as np
 from hack_model import HACK
 from hack_model.asset import ModelAsset
 from hack_model.training.dataset import Dataset, DatasetWriter
-from hack_model.training.train import NOT_PERSONAL
+from hack_model.training.spaces import NOT_PERSONAL
 from tests.support.synthetic import synthetic_asset
 
 SHOWN = ("jawOpen", "mouthSmile_L", "mouthSmile_R", "cheekPuff_L")

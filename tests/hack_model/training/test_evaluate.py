@@ -12,7 +12,8 @@ from hack_model.asset import ModelAsset
 from hack_model.cli import app
 from hack_model.errors import FormatError
 from hack_model.training.dataset import Dataset, DatasetWriter
-from hack_model.training.evaluate import Space, evaluate, save_report
+from hack_model.training.evaluate import evaluate, save_report
+from hack_model.training.spaces import Space
 from tests.support.registrations import Plan, first_guess, make_dataset, truth
 
 Learned = tuple[ModelAsset, Path]
@@ -50,7 +51,9 @@ def test_figures_of_a_learned_model(learned: Learned, held_out: Dataset, tmp_pat
     # A random head lies farther from six people than from itself, and not farther than two random heads do.
     assert 0 < shape["specificity_mm"]["6"] < 2 * shape["mean_head_mm"]
     files = save_report(report, tmp_path)
-    assert [file.name for file in files] == ["evaluation.json", "shape.png", "expression.png", "pose.png"]
+    assert [file.name for file in files] == [
+        "evaluation.json", "shape.png", "expression.png", "corrective.png", "pose.png",
+    ]  # fmt: skip
     assert json.loads(files[0].read_text()) == report
     for file in files[1:]:
         assert np.asarray(Image.open(file)).std() > 10
@@ -80,7 +83,9 @@ def test_training_data_is_recognised(learned: Learned, registrations: Dataset) -
 def test_without_data_only_compactness(tmp_path: Path) -> None:
     report = evaluate(truth(), progress=quiet)
     assert set(report["shape"]) == {"compactness"}
-    assert [file.name for file in save_report(report, tmp_path)] == ["evaluation.json", "shape.png", "expression.png"]
+    assert [file.name for file in save_report(report, tmp_path)] == [
+        "evaluation.json", "shape.png", "expression.png", "corrective.png",
+    ]  # fmt: skip
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
