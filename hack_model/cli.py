@@ -117,6 +117,14 @@ class Source(StrEnum):
     flame = "flame"
 
 
+class Target(StrEnum):
+    """What a clip is converted to."""
+
+    flame = "flame"
+    hack = "hack"
+    smplx = "smplx"
+
+
 @app.callback()
 def common(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -330,6 +338,35 @@ def evaluate(
     with progress_bar() as progress:
         report = measure(_load(model).asset, Dataset.open(data) if data else None, seed=seed, progress=progress)
     _report_files(save_report(report, output))
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Clip (.npz); with --to hack a file of FLAME's parameters (.npz).")],
+    to: Annotated[Target, typer.Option(help="flame: parameters; hack: a clip; smplx: one mesh of head and body.")],
+    model_file: Annotated[Path, typer.Option(help="Your own FLAME or SMPL-X model file, .pkl or .npz.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", dir_okay=False, help="File to write: .npz; with --to smplx .obj, .ply, .glb."),
+    ],
+    model: ModelOption = None,
+    frame: Annotated[int, typer.Option(min=0, help="smplx: frame of the clip, counted from 0.")] = 0,
+    body: Annotated[
+        Path | None,
+        typer.Option(help="smplx: parameters of the body (.npz: betas, body_pose … as smplx names them)."),
+    ] = None,
+) -> None:
+    """Converts a clip to FLAME's parameters or back, or puts its head on an SMPL-X body; tells the distance in mm."""
+    from hack_model.interop import commands
+
+    asset = _load(model).asset
+    if to is Target.smplx:
+        file = commands.head_on_body(source, model_file, output, asset, frame=frame, body_file=body, say=_say)
+    else:
+        work = commands.clip_to_flame if to is Target.flame else commands.flame_to_clip
+        with progress_bar() as progress:
+            file = work(source, model_file, output, asset, progress, _say)
+    _report_files([file])
 
 
 @app.command()

@@ -62,6 +62,65 @@ def flame_arrays(seed: int = 0) -> dict[str, Any]:
     }
 
 
+SMPLX_PARENTS = (
+    -1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15,
+    20, 25, 26, 20, 28, 29, 20, 31, 32, 20, 34, 35, 20, 37, 38,
+    21, 40, 41, 21, 43, 44, 21, 46, 47, 21, 49, 50, 21, 52, 53,
+)  # fmt: skip
+
+
+def smplx_arrays(seed: int = 0, scale: float = 1.1) -> dict[str, Any]:
+    """SMPL-X's arrays: FLAME's head above, larger by ``scale``, on a closed torso."""
+    random = np.random.default_rng(seed)
+    head = flame_arrays(seed)
+    segments = 20
+    points, faces, weights = head["v_template"] - SHIFT, head["f"].astype(int), head["weights"]
+    rings = []
+    for number, (height, width) in enumerate([(-0.23, 1.3), (-0.27, 2.2), (-0.34, 2.4), (-0.45, 2.2)]):
+        first = len(points) + number * segments
+        above = np.arange(segments) if not number else first - segments + np.arange(segments)
+        below = first + np.arange(segments)
+        after = np.roll(np.arange(segments), -1)
+        faces = np.concatenate(
+            [faces, np.stack([above, below, below[after]], 1), np.stack([above, below[after], above[after]], 1)]
+        )
+        rings.append(points[:segments] * [width, 0, width] + [0, height, 0])
+    points = np.concatenate([points, *rings, [[0, -0.45, 0]]])
+    last = len(points) - 1
+    border = last - segments + np.arange(segments)
+    faces = np.concatenate([faces, np.stack([border, np.full(segments, last), np.roll(border, -1)], 1)])
+    faces = faces[:, [0, 1, 2]]
+    count = len(points)
+    whole = np.zeros((count, 55))
+    for own, other in ((0, 9), (1, 15), (2, 22), (3, 23), (4, 24)):
+        whole[: len(weights), other] = weights[:, own]
+    neck = np.clip(1 - np.abs(points[:, 1] + 0.11) / 0.03, 0, 1)
+    whole[:, 12] = neck * whole[:, 15]
+    whole[:, 15] *= 1 - neck
+    whole[len(weights) :, 9] = 1
+    regressor = np.zeros((55, count))
+    for index in range(5):
+        regressor[(9, 12, 22, 23, 24)[index], : len(weights)] = head["J_regressor"][index]
+    regressor[15, : len(weights)] = 0.5 * (head["J_regressor"][1] + head["J_regressor"][2])
+    regressor[regressor.sum(axis=1) == 0] = regressor[9]
+    return {
+        "v_template": points * scale + [0, 0.3, 0.02],
+        "f": faces.astype(np.uint32),
+        "shapedirs": np.moveaxis(_smooth(random, points, 20, 0.004), 0, 2),
+        "posedirs": np.zeros((count, 3, 9 * 54)),
+        "J_regressor": regressor,
+        "kintree_table": np.array([[2**32 - 1, *SMPLX_PARENTS[1:]], range(55)], np.uint32),
+        "weights": whole,
+        "hands_componentsl": np.eye(45),
+        "hands_componentsr": np.eye(45),
+        "hands_meanl": np.zeros(45),
+        "hands_meanr": np.zeros(45),
+        "lmk_faces_idx": np.arange(51),
+        "lmk_bary_coords": np.full((51, 3), 1 / 3),
+        "part2num": np.array({"head": 15}, dtype=object),
+    }
+
+
 def embedding_of(arrays: dict[str, Any], template: ModelAsset) -> dict[str, np.ndarray]:
     """FLAME's static embedding: the synthetic model's landmarks 17…67 on the faces nearest to them."""
     import trimesh

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from hack_model import HACK, AssetError, FormatError
 from hack_model.asset import ModelAsset, split_quads
+from hack_model.cli import app
 from hack_model.posing import neck_pose
 from hack_model.sources.flame import FlameModel, read_flame
 from hack_model.sources.flame_model import (
@@ -192,3 +194,17 @@ def test_damaged_pickles_say_so(tmp_path: Path) -> None:
     (tmp_path / "flame.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(AssetError, match=r"asks for os\.system"):
         read_flame(tmp_path / "flame.pkl")
+
+
+def test_command_line(arrays: dict[str, Any], template: ModelAsset, tmp_path: Path) -> None:
+    file, base = write_flame(tmp_path, arrays), template.save(tmp_path / "template.npz")
+    words = ["build", "--source", "flame", "-o", str(tmp_path / "model.npz"), "--template", str(base)]
+    done = CliRunner().invoke(app, [*words, "--from", str(file)])
+    assert done.exit_code == 0, done.output
+    assert "not for distribution" in done.output
+    assert ModelAsset.load(tmp_path / "model.npz").name == "hack-flame"
+    assert CliRunner().invoke(app, ["info", str(tmp_path / "model.npz")]).exit_code == 0
+    for more, message in (([], "with --from"), (["--download"], "cannot be downloaded for you")):
+        done = CliRunner().invoke(app, [*words, *more])
+        assert done.exit_code == 1
+        assert message in done.output
