@@ -61,7 +61,7 @@ def _space(report: Mapping[str, Any], name: str, file: Path) -> Path:
 
 
 def _poses(figures: Mapping[str, Any], file: Path) -> Path:
-    figure, (axis,) = _figure(1, 1.2)
+    figure, (axis,) = _figure(1, 1.4)
     shown = {key: label for key, label in _POSES.items() if key in figures}
     regions = list(figures["with_correctives_mm"])
     height = 0.8 / len(shown)
@@ -71,7 +71,7 @@ def _poses(figures: Mapping[str, Any], file: Path) -> Path:
     axis.set_yticks(range(len(regions)), regions)
     axis.invert_yaxis()
     axis.set(title=f"{figures['meshes']} posed meshes", xlabel="RMSE, mm")
-    axis.legend(frameon=False)
+    figure.legend(frameon=False, loc="outside lower center", ncols=1)
     return _save(figure, file)
 
 
