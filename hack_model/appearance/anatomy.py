@@ -23,22 +23,23 @@ if TYPE_CHECKING:
 FIELDS: Final = ("melanin", "blood", "oxygenation", "roughness", "pores", "freckles", "beard")
 """The columns of ``data/appearance/regions.csv`` that are carried to the skin."""
 _REGIONS: Final = ("face", "scalp", "ears", "neck", "shoulders", "mouth_interior", "eye_sockets")
-_LIPS: Final = (0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17)
-"""The outer border of the vermilion among MediaPipe's landmarks, left half from the upper midline to the lower one."""
-_LIPS_MIRROR: Final = (0, 37, 39, 40, 185, 61, 146, 91, 181, 84, 17)
-_EYE: Final = (362, 386, 263, 374)
-"""Corners and middles of the left eye's lids among MediaPipe's landmarks."""
-_EYE_MIRROR: Final = (133, 159, 33, 145)
+_LIPS: Final = (51, 52, 53, 55, 56, 57)
+"""The border of the vermilion but for the corner among Multi-PIE's landmarks: left half, from the upper midline to the
+lower one. The corner itself is the end of the mouth's opening."""
+_LIPS_MIRROR: Final = (51, 50, 49, 59, 58, 57)
+_CORNER: Final = 0.0016
+"""Metres that the vermilion goes on beyond the corner."""
+_EYE: Final = (42, 43, 44, 45, 46, 47)
+_EYE_MIRROR: Final = (39, 38, 37, 36, 41, 40)
 _PARTS: Final = 6
 """Pieces each stretch of an outline is divided into."""
 
 
 def can_be_drawn(asset: ModelAsset) -> bool:
-    """Whether an asset has what appearance is placed by: material ``skin``, both sets of landmarks and the regions."""
+    """Whether an asset has what appearance is placed by: material ``skin``, Multi-PIE's landmarks and regions."""
     return (
         "skin" in asset.material_names
         and len(asset.landmarks68_vertices) == 68
-        and len(asset.landmarks478_vertices) == 478
         and set(_REGIONS) <= set(asset.region_names)
     )
 
@@ -56,8 +57,8 @@ def anatomy_of(asset: ModelAsset) -> Anatomy:
     if asset not in _KNOWN:
         _KNOWN[asset] = Anatomy(
             template=asset.template.astype(np.float64),
-            landmarks68=_landmarks(asset, "68"),
-            landmarks478_uv=_landmark_uv(asset, chart_of(asset)),
+            landmarks=_landmarks(asset),
+            landmarks_uv=_landmark_uv(asset, chart_of(asset)),
             regions=dict(zip(asset.region_names, asset.region_weights, strict=True)),
             chart=chart_of(asset),
             uv=asset.uv.astype(np.float64),
@@ -70,8 +71,8 @@ class Anatomy:
     """An asset's template with its named places; metres in model space, texture coordinates with v up."""
 
     template: Float[Array, "V 3"]
-    landmarks68: Float[Array, "68 3"]
-    landmarks478_uv: Float[Array, "478 2"]
+    landmarks: Float[Array, "68 3"]
+    landmarks_uv: Float[Array, "68 2"]
     regions: dict[str, Float[Array, " V"]]
     chart: Chart
     uv: Float[Array, "T 2"]
@@ -83,7 +84,7 @@ class Anatomy:
 
     def landmark(self, number: int) -> Float[Array, "3"]:
         """A Multi-PIE landmark of the left half; those of the midline are put on it."""
-        point = self.landmarks68[number].copy()
+        point = self.landmarks[number].copy()
         point[0] = 0.0 if abs(point[0]) < 0.002 else abs(point[0])
         return point
 
@@ -114,16 +115,26 @@ class Anatomy:
     def lip_outline(self) -> Float[Array, "k 2"]:
         """The border of the vermilion in the layout, symmetric, counter-clockwise from the middle of the upper lip."""
         left = self._symmetric(_LIPS, _LIPS_MIRROR)
-        return _smooth(np.concatenate([left, _other_side(left[-2:0:-1])]), corners=(5, 15))
+        opening = self._opening(left.mean(axis=0) * [0, 1] + [0.5, 0])
+        ends = self.uv[[opening[self.uv[opening, 0].argmax()], opening[self.uv[opening, 0].argmin()]]]
+        corner = 0.5 * (ends[0] + _other_side(ends[1])) + [_CORNER / float(self.metres_per_uv[opening].mean()), 0]
+        left = np.concatenate([left[:3], corner[None], left[3:]])
+        return _smooth(np.concatenate([left, _other_side(left[-2:0:-1])]))
 
     @cached_property
     def eye_outlines(self) -> tuple[Float[Array, "k 2"], Float[Array, "k 2"]]:
         """The openings of the left and the right eye in the layout, where lid turns into the lining of the socket."""
-        loops = border_loops(self.chart.triangles)
-        middles = np.array([self.uv[loop].mean(axis=0) for loop in loops])
-        eyes = self._symmetric(_EYE, _EYE_MIRROR).mean(axis=0) * [[1, 1], [-1, 1]] + [[0, 0], [1, 0]]
-        left, right = (loops[int(np.argmin(np.linalg.norm(middles - eye, axis=1)))] for eye in eyes)
-        return self.uv[left], self.uv[right]
+        middle = self._symmetric(_EYE, _EYE_MIRROR).mean(axis=0)
+        return self.uv[self._opening(middle)], self.uv[self._opening(_other_side(middle))]
+
+    def _opening(self, middle: Float[Array, "2"]) -> Int[Array, " k"]:
+        """The texture coordinates of the border whose middle is nearest to a place in the layout."""
+        middles = np.array([self.uv[loop].mean(axis=0) for loop in self._borders])
+        return self._borders[int(np.argmin(np.linalg.norm(middles - middle, axis=1)))]
+
+    @cached_property
+    def _borders(self) -> list[Int[Array, " k"]]:
+        return border_loops(self.chart.triangles)
 
     @cached_property
     def metres_per_uv(self) -> Float[Array, " T"]:
@@ -131,7 +142,7 @@ class Anatomy:
         return np.sqrt(self.chart.stretch[:, 0] * self.chart.stretch[:, 2])
 
     def _symmetric(self, left: tuple[int, ...], right: tuple[int, ...]) -> Float[Array, "k 2"]:
-        uv = self.landmarks478_uv
+        uv = self.landmarks_uv
         return 0.5 * (uv[list(left)] + _other_side(uv[list(right)]))
 
 
@@ -172,32 +183,31 @@ def smoothstep(value: Float[Array, "*n"], start: float, end: float) -> Float[Arr
     return share * share * (3 - 2 * share)
 
 
-def _landmarks(asset: ModelAsset, kind: str) -> Float[Array, "L 3"]:
-    vertices, weights = (getattr(asset, f"landmarks{kind}_{part}") for part in ("vertices", "weights"))
-    return np.einsum("lk,lkc->lc", weights.astype(np.float64), asset.template[vertices].astype(np.float64))
+def _landmarks(asset: ModelAsset) -> Float[Array, "68 3"]:
+    corners = asset.template[asset.landmarks68_vertices].astype(np.float64)
+    return np.einsum("lk,lkc->lc", asset.landmarks68_weights.astype(np.float64), corners)
 
 
-def _landmark_uv(asset: ModelAsset, chart: Chart) -> Float[Array, "478 2"]:
-    """Each MediaPipe landmark's place in the layout; landmarks off the skin (the irises) get one that means nothing."""
+def _landmark_uv(asset: ModelAsset, chart: Chart) -> Float[Array, "68 2"]:
+    """Each landmark's place in the layout."""
     coordinate = np.zeros(len(asset.template), np.int64)
     coordinate[chart.vertices[chart.triangles]] = chart.triangles
-    uv = asset.uv.astype(np.float64)[coordinate[asset.landmarks478_vertices]]
-    return np.einsum("lk,lkc->lc", asset.landmarks478_weights.astype(np.float64), uv)
+    uv = asset.uv.astype(np.float64)[coordinate[asset.landmarks68_vertices]]
+    return np.einsum("lk,lkc->lc", asset.landmarks68_weights.astype(np.float64), uv)
 
 
 def _other_side(uv: Float[Array, "k 2"]) -> Float[Array, "k 2"]:
     return uv * [-1, 1] + [1, 0]
 
 
-def _smooth(points: Float[Array, "k 2"], corners: tuple[int, ...]) -> Float[Array, "m 2"]:
-    """A closed Catmull-Rom curve through points, with its direction free at the corners."""
+def _smooth(points: Float[Array, "k 2"]) -> Float[Array, "m 2"]:
+    """A closed Catmull-Rom curve through points."""
     count = len(points)
     pieces: list[np.ndarray] = []
     share = (np.arange(_PARTS) / _PARTS)[:, None]
     for start in range(count):
         before, first, second, after = (points[(start + step) % count] for step in (-1, 0, 1, 2))
-        leave = (second - first) if start in corners else (second - before) / 2
-        arrive = (second - first) if (start + 1) % count in corners else (after - first) / 2
+        leave, arrive = (second - before) / 2, (after - first) / 2
         cube, square = share**3, share**2
         pieces.append(
             (2 * cube - 3 * square + 1) * first

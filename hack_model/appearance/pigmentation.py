@@ -161,7 +161,7 @@ def _spots(anatomy: Anatomy, texels: Texels, places: Places, appearance: Appeara
     kinds = (
         (2600 * appearance.freckles**1.2, 0.00062, 0.26 + 0.12 * appearance.freckles, everywhere**1.6),
         (60 * max(appearance.age - 0.45, 0) ** 1.5, 0.0021, 0.16, everywhere),
-        (60 * appearance.moles**1.4, 0.0009, 0.75, (everywhere > 0).astype(float)),
+        (60 * appearance.moles**1.4, 0.0007, 0.6, (everywhere > 0).astype(float)),
     )
     for number, radius, strength, density in kinds:
         count = round(number)
