@@ -49,8 +49,7 @@ def main(
 def make_correctives(model: HACK, output: Path, folder: Path, amount: Amount, progress: Progress) -> dict[str, Any]:
     """The whole way; returns the figures that also lie in the file and, as JSON, beside the datasets in ``folder``."""
     bare = HACK.from_asset(without_correctives(model.asset))
-    if not (folder / "held_out" / FIGURES).is_file():
-        simulate(bare, folder, amount, progress)
+    simulate(bare, folder, amount, progress)
     body = neck_body(bare)
     start = time.perf_counter()
     found = learn(bare.asset, Dataset.open(folder / "training"), body.volume.skin, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from hack_model.simulation.anatomy import MUSCLES, Anatomy
 from hack_model.simulation.volume import NeckVolume
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
     Array = np.ndarray
 
@@ -56,6 +56,13 @@ class NeckBody:
         young, fibres = _materials(volume, anatomy)
         return cls(volume, anatomy, _bones(volume, anatomy, joints), young, fibres)
 
+    def restricted(self, kept: Bool[Array, " t"]) -> NeckBody:
+        """The neck without some of its tetrahedra."""
+        number = np.cumsum(kept) - 1
+        fibres = tuple(part.restricted(kept[part.tetrahedra], number) for part in self.fibres)
+        volume = replace(self.volume, tetrahedra=self.volume.tetrahedra[kept])
+        return replace(self, volume=volume, young=self.young[kept], fibres=fibres)
+
 
 @dataclass(frozen=True)
 class Fibres:
@@ -70,6 +77,16 @@ class Fibres:
     stiffness: float
     active: Float[Array, " m"]
 
+    def restricted(self, kept: Bool[Array, " m"], number: Int[Array, " t"]) -> Fibres:
+        """Without some of the tetrahedra, which have new numbers."""
+        return replace(
+            self,
+            tetrahedra=number[self.tetrahedra[kept]],
+            share=self.share[kept],
+            direction=self.direction[kept],
+            active=self.active[kept],
+        )
+
 
 def _bones(volume: NeckVolume, anatomy: Anatomy, joints: np.ndarray) -> np.ndarray:
     nodes = volume.nodes
@@ -77,8 +94,7 @@ def _bones(volume: NeckVolume, anatomy: Anatomy, joints: np.ndarray) -> np.ndarr
     column = _column(nodes, joints)
     bone[column >= 0] = column[column >= 0]
     depth = skin_depth(volume)
-    notch = joints[0] + [0, *_NOTCH]
-    chest = np.interp(nodes[:, 2], [joints[0, 2], notch[2]], [joints[0, 1], notch[1]]) - _CHEST_BELOW
+    chest = chest_plane(nodes, joints) - _CHEST_BELOW
     bone[(nodes[:, 1] < chest) & (depth > _CHEST_DEPTH) & np.isnan(bone)] = BASE
     for structure, place in (("clavicle", BASE), ("mandible", SKULL)):
         tissue = anatomy.tissues[structure]
@@ -90,6 +106,12 @@ def _bones(volume: NeckVolume, anatomy: Anatomy, joints: np.ndarray) -> np.ndarr
     bone[skin & (head_line_height(nodes) > _BOUND)] = SKULL
     bone[volume.top], bone[volume.bottom] = SKULL, BASE
     return bone
+
+
+def chest_plane(points: Float[Array, "n 3"], joints: Float[Array, "j 3"]) -> Float[Array, " n"]:
+    """Height, at each point's depth, of the plane from c7t1 to the suprasternal notch; level beyond these."""
+    notch = joints[0] + [0, *_NOTCH]
+    return np.interp(points[:, 2], [joints[0, 2], notch[2]], [joints[0, 1], notch[1]])
 
 
 def _column(nodes: np.ndarray, joints: np.ndarray) -> np.ndarray:

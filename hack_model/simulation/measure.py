@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 
 from hack_model.model import HACK
 from hack_model.posing import neck_pose
-from hack_model.simulation.body import NeckBody
+from hack_model.simulation.body import NeckBody, chest_plane
 from hack_model.simulation.neck import NeckSimulation
 from hack_model.training.dataset import Dataset
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 VOLUME_POSES = {"flexion 40": (40.0, 0.0, 0.0), "turn 60": (0.0, 60.0, 0.0), "tilt 35": (0.0, 0.0, 35.0)}
 """Whole-neck flexion, axial turn and tilt in degrees at which the neck's volume is compared with that at rest."""
+_HALF_BREADTH = 0.08
 
 
 def held_out_errors(
@@ -46,17 +47,25 @@ def held_out_errors(
 
 
 def volume_change(model: HACK, body: NeckBody, shape: Float[Array, " S"] | None = None) -> dict[str, float]:
-    """Change of the neck's volume relative to rest at :data:`VOLUME_POSES`: skin, closed by skull base and thorax."""
+    """Change of the neck's volume relative to rest at :data:`VOLUME_POSES`.
+
+    What the skin, closed by skull base and thorax, encloses less or more, over the volume of the neck proper: what lies
+    above the plane from c7t1 to the suprasternal notch and within the breadth of the head, without the shoulders.
+    """
     simulation = NeckSimulation(model, body, shape)
     surface, skin = body.volume.surface, body.volume.skin
     rest = _enclosed(simulation.rest, surface)
+    corners = simulation.body.volume.tetrahedra
+    centres = body.volume.nodes[corners].mean(axis=1)
+    above = centres[:, 1] > chest_plane(centres, np.asarray(model.joint_template, float))
+    proper = simulation.elastic.volumes[above & (np.abs(centres[:, 0]) < _HALF_BREADTH)].sum()
     result: dict[str, float] = {}
     for name, angles in VOLUME_POSES.items():
         pose = neck_pose(model.asset, *np.radians(angles))
         nodes = np.zeros((len(simulation.rest), 3))
         nodes[np.isfinite(body.bone)] = simulation.bones(pose)
         nodes[: len(skin)] = np.asarray(model(shape=shape, pose=pose).vertices)[skin]
-        result[name] = _enclosed(nodes, surface) / rest - 1
+        result[name] = (_enclosed(nodes, surface) - rest) / proper
     return result
 
 

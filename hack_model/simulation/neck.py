@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _STEP = np.radians(16.0)
 """The whole neck turns by at most this from one equilibrium to the next."""
 _ITERATIONS, _TOLERANCE, _LONGEST_STEP = 40, 2e-4, 0.02
+_FLATTENED = 2e-3
+"""Share of tetrahedra that may turn inside out on the way from the template to another neck; these flat ones go."""
 _CRUSHED, _CRUSHED_SHARE = 0.02, 1e-3
 """A tetrahedron left with less than this share of its volume is crushed; such may make up this share of the tissue."""
 
@@ -53,8 +55,10 @@ class NeckSimulation:
         self.rest = _morphed(
             body, asset.template[volume.skin], skin, np.asarray(model.joint_template, float), self.joints
         )
-        if (signed_volumes(self.rest, volume.tetrahedra) <= 0).any():
+        sound = signed_volumes(self.rest, volume.tetrahedra) > 0
+        if (~sound).mean() > _FLATTENED:
             raise SimulationError("a neck of this shape turns tetrahedra inside out; take a less extreme identity")
+        self.body = body = body.restricted(sound)
         self.elastic = Elastic(body, self.rest)
         self.contact = Contact.of(self.rest[: len(volume.skin)], volume.skin_triangles)
         self.weights = _weights(body, asset.weights[volume.skin])

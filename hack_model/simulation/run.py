@@ -70,7 +70,7 @@ def simulate(model: HACK, output: Path, amount: Amount | None = None, progress: 
     """Writes the datasets ``output/training`` and ``output/held_out``, with :data:`FIGURES` in each.
 
     The ``model`` has no correctives. Training holds each simulated mesh and its mirror image. A pose that found no
-    equilibrium is left out and listed in the figures.
+    equilibrium is left out and listed in the figures. A dataset that is there already stays.
     """
     amount, report = amount or Amount(), progress or _silent
     body = neck_body(model)
@@ -83,14 +83,16 @@ def simulate(model: HACK, output: Path, amount: Amount | None = None, progress: 
         else (name, shape, [*wide, *fewer, *poses.combined(asset, amount.others, 11 + number)])
         for number, (name, shape) in enumerate(training_people(model).items())
     ]
-    _write(model, body, output / "training", plans, mirror=True, report=report)
+    if not (output / "training" / FIGURES).is_file():
+        _write(model, body, output / "training", plans, mirror=True, report=report)
     between = poses.whole_neck(asset, (0.4, 0.8))
     tested = {"mean": np.zeros(len(model.shape_basis)), **held_out_people(model)}
     plans = [
         (name, shape, [*between, *poses.combined(asset, amount.held_out, 101 + number)])
         for number, (name, shape) in enumerate(tested.items())
     ]
-    _write(model, body, output / "held_out", plans, mirror=False, report=report)
+    if not (output / "held_out" / FIGURES).is_file():
+        _write(model, body, output / "held_out", plans, mirror=False, report=report)
 
 
 def _write(

@@ -107,6 +107,18 @@ def test_people_can_be_meshed(bare: HACK, body: NeckBody) -> None:
     assert lengths["sex plus, long neck"] > lengths["mean"] + 0.004 > lengths["sex minus, short neck"] + 0.008
 
 
+def test_leaving_out_tetrahedra_keeps_the_others_what_they_are(body: NeckBody) -> None:
+    kept = np.random.default_rng(0).random(len(body.volume.tetrahedra)) > 0.3
+    fewer = body.restricted(kept)
+    assert np.array_equal(fewer.young, body.young[kept])
+    for before, after in zip(body.fibres, fewer.fibres, strict=True):
+        chosen = kept[before.tetrahedra]
+        assert np.array_equal(
+            fewer.volume.tetrahedra[after.tetrahedra], body.volume.tetrahedra[before.tetrahedra[chosen]]
+        )
+        assert np.array_equal(after.active, before.active[chosen])
+
+
 def test_control_displacements_come_back(bare: HACK, body: NeckBody) -> None:
     neck = ControlNeck.of(bare.asset, body.volume.skin)
     place = bare.asset.template[neck.skin]
