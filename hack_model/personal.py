@@ -160,11 +160,13 @@ class Personal:
         within = np.arange(len(pair)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
         entry = sort[starts[self.columns[pair]] + within]
         keys = self.rows[pair] * self.vertex_count + vertex[entry]
-        unique, place = np.unique(keys, return_inverse=True)
+        changed = np.zeros((int(self.rows.max(initial=-1)) + 1) * self.vertex_count, bool)
+        changed[keys] = True
+        unique, place = np.flatnonzero(changed), (np.cumsum(changed) - 1)[keys]
         row, vertices = np.divmod(unique, max(self.vertex_count, 1))
         flat = row * 3 * self.vertex_count + vertices
         flat = np.concatenate([flat + axis * self.vertex_count for axis in range(3)])
-        sums = SparseSums.of(self.backend, place.reshape(-1), pair, factor[entry], len(unique))
+        sums = SparseSums.of(self.backend, place, pair, factor[entry], len(unique))
         return self.backend.constant(flat), sums
 
 
