@@ -331,7 +331,7 @@ class Sheets:
             for time in np.linspace(0, SWALLOW_DURATION, 7):
                 shift, forward = swallow(time)
                 larynx = {"larynx_shift": shift, **({"larynx_forward": forward} if glide else {})}
-                label = f"{time:.2f} s, {1000 * shift:.1f} mm up" + f", {1000 * forward:.1f} mm forward" * glide
+                label = f"{time:.2f} s, {1000 * shift:.1f} up" + f", {1000 * forward:.1f} forward" * glide
                 vertices = self.posed(larynx_size=np.array(1.0), **{n: np.array(v) for n, v in larynx.items()})
                 tiles.append(Tile(label, vertices, 80, "throat"))
         return tiles

@@ -124,7 +124,7 @@ def test_jaw_chin_and_chest_stay(model: HACK, shift: float):
     moved = np.abs(lift(model, larynx_size=1.5, larynx_shift=shift, larynx_forward=0.01))
     assert moved.max() > 0.01
     assert moved[template[:, 2] > 0.085].max() == 0
-    assert moved[template[:, 1] > -0.0775].max() < 2e-4
+    assert moved[template[:, 1] > -0.0765].max() < 5e-4  # the floor of the mouth, at the jaw's edge
     assert moved[template[:, 1] < -0.165].max() < 1e-5
     assert moved[np.abs(template[:, 0]) > 0.035].max() == 0
     assert moved[template[:, 2] < 0.0].max() == 0
