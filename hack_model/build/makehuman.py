@@ -17,6 +17,7 @@ from hack_model.build.landmarks import landmark_fields
 from hack_model.build.larynx import identity_direction
 from hack_model.build.rigging import rig_fields
 from hack_model.build.source import MakeHumanSource
+from hack_model.build.transfer.personal import personal_fields
 from hack_model.resources import data_folder
 from hack_model.schema import SCHEMA_VERSION
 from hack_model.simulation.correctives import corrective_fields
@@ -57,6 +58,7 @@ def make_asset(
     tables = data_folder() / "hack_open"
     (progress or silent)("skeleton and skin", 0, 1)
     refinement = Refinement(control.columns, control.weights, identity.basis.shape[1])
+    personal = personal_fields(tables / "personal.npz", laid)
     arrays: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "name": "hack-open",
@@ -75,6 +77,7 @@ def make_asset(
         "expression_names": np.array(laid.expression_names),
         "expression_basis": laid.expression_basis,
         **laid.combinations.fields(),
+        **personal,
         **corrective_fields(tables / "correctives.npz", geometry.faces, refinement),
     }
     return materials.painted(ModelAsset.from_arrays(arrays))

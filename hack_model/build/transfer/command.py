@@ -30,7 +30,7 @@ _HIDDEN = 0.1
 """Weight of skin nobody sees, and of teeth and tongue, against that of visible skin."""
 _FIRMNESS = 30.0
 """Weight of a pair of points that is to meet against that of a skin vertex."""
-_NOTICED = 4e-5
+_NOTICED = 1.5e-4
 """Pairs whose corrections are smaller than this (root mean square, metres, weighted) are left out."""
 
 
@@ -93,8 +93,8 @@ def make_personal(
     source: MakeHumanSource,
     *,
     seed: int = 0,
-    people: int = 400,
-    held_out: int = 100,
+    people: int = 300,
+    held_out: int = 60,
     components: int = 32,
     progress: Progress | None = None,
 ) -> PersonalFile:

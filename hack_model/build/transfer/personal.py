@@ -5,14 +5,15 @@ python -m hack_model.build.transfer -o data/hack_open/personal.npz
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hack_model import packing
 from hack_model.arrayfile import read_arrays, write_arrays
 from hack_model.errors import AssetError
+from hack_model.simulation.correctives import faces_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 COMMAND = "python -m hack_model.build.transfer"
-STEP = 5e-6
+_FIELD = "personal_expression"
+STEP = 1e-5
 """Components are kept as multiples of this, metres per standard deviation of their coefficients."""
 _CHANGED = 0.02
 """Shapes or expressions that differ by more than this share of their size are others than those learned from."""
@@ -45,7 +47,7 @@ class Stamp:
         """That of a build."""
         basis = np.concatenate([laid.expression_basis, laid.combinations.basis]).astype(np.float64)
         return cls(
-            hashlib.sha256(np.ascontiguousarray(laid.geometry.faces, np.int32).tobytes()).hexdigest(),
+            faces_digest(laid.geometry.faces),
             (*laid.expression_names, *laid.combinations.names),
             np.sqrt((laid.identity.basis.astype(np.float64) ** 2).sum(axis=(1, 2))),
             np.sqrt((basis**2).sum(axis=(1, 2))),
@@ -76,51 +78,49 @@ class PersonalFile:
     figures: str
 
     def write(self, path: Path) -> Path:
-        """Writes the file atomically."""
-        steps = np.rint(self.basis / STEP)
-        planes = np.diff(np.moveaxis(steps, -1, 1), axis=-1, prepend=0).astype(np.int16)
-        return write_arrays(path, {
+        """Writes the file atomically, packed as in an asset."""
+        learned = {f"{_FIELD}_basis": self.basis, f"{_FIELD}_pairs": self.pairs, f"{_FIELD}_map": self.map}
+        stamp = {
             "faces": np.array(self.stamp.faces),
             "rows": np.array(self.stamp.rows),
             "shape_sizes": self.stamp.shape_sizes,
             "row_sizes": self.stamp.row_sizes,
-            "differences": np.stack([planes >> 8, planes & 255]).astype(np.uint8),
-            "pairs": self.pairs.astype(np.int32),
-            "map": self.map.astype(np.float32),
             "figures": np.array(self.figures),
-        })  # fmt: skip
+        }
+        return write_arrays(path, packing.pack(learned) | stamp)
 
     @classmethod
     def read(cls, path: Path) -> PersonalFile:
         """Reads a file of :meth:`write`. Raises :class:`AssetError` when it is none."""
         arrays = read_arrays(path, AssetError)
         try:
-            high, low = arrays["differences"]
-            planes = (high.astype(np.int8).astype(np.int32) << 8) | low
-            steps = np.cumsum(planes, axis=-1)
+            learned = packing.unpack(arrays)
             stamp = Stamp(
                 str(arrays["faces"]),
                 tuple(str(name) for name in arrays["rows"]),
                 arrays["shape_sizes"],
                 arrays["row_sizes"],
             )
-            basis = np.ascontiguousarray(np.moveaxis(steps * STEP, 1, -1), np.float32)
-            return cls(stamp, basis, arrays["pairs"], arrays["map"], str(arrays["figures"]))
-        except (KeyError, ValueError, TypeError) as fault:
-            raise AssetError(
-                f"{path}: no file of personalised expressions ({fault!r}); make it with {COMMAND}"
-            ) from fault
+            basis, pairs, components = (learned[f"{_FIELD}_{part}"] for part in ("basis", "pairs", "map"))
+            return cls(stamp, basis, pairs, components, str(arrays["figures"]))
+        except (AssetError, KeyError, ValueError, TypeError) as fault:
+            raise AssetError(f"{path}: no personalised expressions ({fault}); make them with {COMMAND}") from fault
 
-    def fields(self, laid: Foundation, path: Path) -> dict[str, Any]:
-        """The asset's fields. Raises :class:`AssetError` when the file was learned from another model."""
-        difference = self.stamp.difference(Stamp.of(laid))
-        if difference is not None:
-            raise AssetError(f"{path} belongs to another model: {difference}; make it anew with {COMMAND} -o {path}")
-        return {
-            "personal_expression_basis": self.basis,
-            "personal_expression_pairs": self.pairs,
-            "personal_expression_map": self.map,
-        }
+
+def personal_fields(path: Path, laid: Foundation) -> dict[str, Any]:
+    """The asset's fields from a file; none when there is no file.
+
+    Raises :class:`AssetError` when the file is damaged or was learned from other shapes or expressions.
+    """
+    if not path.is_file():
+        return {}
+    found = PersonalFile.read(path)
+    difference = found.stamp.difference(Stamp.of(laid))
+    if difference is not None:
+        raise AssetError(
+            f"{path} belongs to another model: {difference}; make it anew with {COMMAND}, or remove it to build without"
+        )
+    return {f"{_FIELD}_basis": found.basis, f"{_FIELD}_pairs": found.pairs, f"{_FIELD}_map": found.map}
 
 
 def sorted_pairs(moved: np.ndarray) -> Int[Array, "N 2"]:
