@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import bpy  # noqa: F401  (first, it brings mathutils)
+import bpy  # first, it brings mathutils
 import mathutils
 import numpy as np
 import pytest
@@ -63,6 +63,33 @@ def test_a_person_of_their_own(scene: object, model: HACK, asset_path: Path, tmp
     parameters = _random(model, 1)
     head.pose(**parameters)
     assert distance(head.vertices(), model.rig(shape)(**parameters).vertices) < EXACT
+
+
+COMBINED = {"jawOpen": 0.7, "mouthClose": 0.6, "eyeBlink_L": 0.3, "mouthSmile_L": 0.8, "mouthPucker": 0.9}
+
+
+def test_combinations_are_driven_by_their_sources(head: Head, model: HACK) -> None:
+    """Also beyond 1 and below 0, where their factors are clipped, under other names, and with a released source."""
+    assert model.combinations is not None
+    for expression in (COMBINED, {**COMBINED, "jawOpen": 1.4, "eyeBlink_L": 0.8}, {**COMBINED, "mouthClose": -0.5}):
+        head.pose(expression=expression)
+        wanted = model.rig()(expression=expression).vertices
+        assert distance(head.vertices(), wanted) < EXACT
+        weights = model.combinations.weights(model.expression_vector(expression))
+        values = head.values()
+        found = [values[name] for name in model.asset.combination_names]
+        np.testing.assert_allclose(found, weights, atol=1e-6)
+    head.pose(expression=COMBINED)
+    before = head.vertices()
+    bpy.ops.hack.name_shape_keys(naming="ARKIT")
+    head.pose(expression={**COMBINED, "eyeBlink_L": 0.45})
+    moved = model.rig()(expression={**COMBINED, "eyeBlink_L": 0.45}).vertices
+    assert distance(head.vertices(), moved) < EXACT
+    assert distance(before, moved) > 1e-4
+    bpy.ops.hack.release_shape_keys(release=True)
+    head.keys.key_blocks["eyeBlinkLeft"].value = 0.5
+    head.keys.key_blocks["jawOpen"].value = 0.7
+    assert head.values()["eyeBlink_L@50"] == pytest.approx(1.0, abs=1e-6)
 
 
 def test_larynx_between_its_keys(head: Head, model: HACK) -> None:
