@@ -37,6 +37,12 @@ def test_examples_of_the_rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert names["catalogue"]()["AU12"].shapes("left") == {"mouthSmile_L": 1.0}
 
 
+def test_examples_of_the_appearance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = typed_in("docs/appearance.md", tmp_path, monkeypatch)
+    assert (names["maps"].normal != names["frown"].normal).any()
+    assert [each.name for each in names["materials"]] == list(names["asset"].material_names)
+
+
 def test_example_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from hack_model.training.dataset import Dataset
 

@@ -41,7 +41,7 @@ FACES: Mapping[str, tuple[str, dict[str, float]]] = {
     "AU4": ("", {"AU4L": 1, "AU4R": 1}),
     "AU6+12": ("", {"AU6L": 1, "AU6R": 1, "AU12L": 0.8, "AU12R": 0.8}),
     "AU6+12 left": ("", {"AU6L": 1, "AU12L": 0.8}),
-    "AU21": ("neck", {"AU21L": 1, "AU21R": 1}),
+    "AU20": ("neck", {"AU20L": 1, "AU20R": 1}),
     "neck at rest": ("neck", {}),
     "nod 35°": ("neck", {"head_nod": math.radians(35)}),
 }
@@ -82,7 +82,7 @@ class Stage:
             world.use_nodes = True
         sky = world.node_tree.nodes["Background"]
         lamps = {
-            "soft daylight": ((0.60, 0.66, 0.75), 0.55, [((0.6, -1.2, 1.2), 21, 1.4, (1.0, 0.97, 0.92)),
+            "soft daylight": ((0.60, 0.66, 0.75), 0.45, [((0.8, -1.1, 1.2), 26, 0.9, (1.0, 0.97, 0.92)),
                                                          ((-1.2, -0.5, 0.4), 5, 1.0, (0.9, 0.95, 1.0))]),
             "hard side key": ((0.05, 0.052, 0.06), 0.6, [((1.2, -0.65, 0.4), 27, 0.16, (1.0, 0.98, 0.95)),
                                                         ((-0.9, 0.9, 0.6), 7, 0.4, (0.92, 0.96, 1.0))]),
@@ -105,7 +105,7 @@ class Stage:
         bpy, scene = self.bpy, self.bpy.context.scene
         import mathutils
 
-        targets = {"head": ((0, -0.045, 0.005), 1.2, 0.275), "face": ((0, -0.06, 0.015), 1.0, 0.165),
+        targets = {"head": ((0, -0.045, 0.005), 1.2, 0.275), "face": ((0, -0.06, 0.032), 1.0, 0.19),
                    "neck": ((0, -0.04, -0.075), 1.1, 0.2)}  # fmt: skip
         target, distance, extent = targets[frame]
         angle = math.radians(azimuth)
@@ -208,8 +208,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parents[1] / "pictures")
     parser.add_argument("--only", default="maps,skins,wrinkles")
-    parser.add_argument("--size", type=int, default=260)
-    parser.add_argument("--samples", type=int, default=24)
+    parser.add_argument("--size", type=int, default=240)
+    parser.add_argument("--samples", type=int, default=16)
     arguments = parser.parse_args()
     wanted = arguments.only.split(",")
     if "maps" in wanted:

@@ -68,7 +68,7 @@ def roughness_map(
     coarse = lattice(texels.size, 60, 60, appearance.seed + 62).reshape(-1)[texels.index]
     oily = 2.2 * (appearance.sebum - 0.15)
     rough = _ROUGHNESS - 0.16 * (appearance.sebum - 0.4) + oily * places.fields["roughness"]
-    rough = rough + 0.03 * fine + 0.025 * coarse + 0.14 * pores + 0.05 * (appearance.age - 0.3)
+    rough = rough + 0.018 * fine + 0.012 * coarse + 0.14 * pores + 0.05 * (appearance.age - 0.3)
     rough += places.lips * (_LIP_ROUGHNESS + 0.03 * fine - rough)
     wet = np.maximum(np.maximum(places.mouth, places.sockets), 0.55 * places.rim)
     rough += wet * (_WET_ROUGHNESS - rough)
