@@ -25,7 +25,7 @@ from hack_model.resources import data_folder, default_model_path
 _PACKAGE = Path(__file__).parent
 _DEFAULT_MODEL = "hack_open/hack-open.npz"
 """Where below ``data`` the package looks for its model; see :func:`hack_model.resources.default_model_path`."""
-_LEFT_OUT = {"addon.py", "cli.py", "build", "training", "data", "blender_addon"}
+_LEFT_OUT = {"addon.py", "cli.py", "build", "interop", "simulation", "sources", "training", "data", "blender_addon"}
 """What of the package Blender has no use for; most of it needs scipy, torch or a terminal."""
 _TABLES = ("facs", "appearance")
 """Folders below ``data`` that the add-on reads."""
