@@ -61,7 +61,7 @@ def _rows(asset: ModelAsset, path: Path) -> dict[str, str]:
             if basis.size
         ),
         "memory": f"{asset.nbytes / 1e6:.1f} MB",
-        "larynx": f"{asset.larynx_map.max() * 1000:.1f} mm at size 1",
+        "larynx": _larynx(asset),
         "landmarks": _listed(
             f"{count} {kind}"
             for kind, count in (
@@ -98,6 +98,13 @@ def _plain(value: Any) -> str:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     nested = any(isinstance(entry, dict) for entry in value.values())
     return ("\n" if nested else ", ").join(f"{name}{':' * nested} {_plain(entry)}" for name, entry in value.items())
+
+
+def _larynx(asset: ModelAsset) -> str:
+    said = [f"{asset.larynx_map.max() * 1000:.1f} mm at size 1"]
+    said += ["glides forwards"] * bool(asset.larynx_forward_map.size)
+    said += ["as large as the identity says"] * bool(asset.larynx_identity.size)
+    return ", ".join(said)
 
 
 def _listed(names: Any) -> str:

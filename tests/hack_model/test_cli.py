@@ -83,6 +83,7 @@ def test_info_counts_rightly(model: Path) -> None:
     assert f"{len(asset.pose_basis)} pose correctives" in words
     assert "expressions (3 components), correctives (3 components)" in words
     assert ", ".join(asset.combination_names) in words
+    assert "8.0 mm at size 1, glides forwards, as large as the identity says" in words
 
 
 def test_info_shows_foreign_texts_as_they_are(tmp_path: Path) -> None:
