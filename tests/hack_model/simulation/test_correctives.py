@@ -1,0 +1,154 @@
+"""The default model's pose correctives: what they promise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial import KDTree
+
+from hack_model.errors import AssetError
+from hack_model.formats.surface import vertex_normals
+from hack_model.model import HACK
+from hack_model.posing import neck_pose
+from hack_model.simulation.body import NeckBody
+from hack_model.simulation.correctives import Correctives, with_correctives, without_correctives
+from hack_model.simulation.learn import learn
+from hack_model.simulation.measure import crossings, volume_change
+from hack_model.simulation.neck import NeckSimulation
+from hack_model.simulation.people import held_out_people
+from hack_model.simulation.poses import combined, mirrored
+from hack_model.simulation.registration import ControlNeck
+from hack_model.training.dataset import Dataset, DatasetWriter
+from tests.hack_model.simulation.conftest import CORRECTIVES
+
+
+@pytest.fixture(scope="module")
+def correctives(model: HACK) -> Correctives:
+    return Correctives.load(CORRECTIVES, model.asset.faces)
+
+
+@pytest.fixture(scope="module")
+def corrected(bare: HACK, correctives: Correctives) -> HACK:
+    return HACK.from_asset(with_correctives(bare.asset, correctives))
+
+
+def test_they_move_the_neck_alone_and_nothing_at_rest(bare: HACK, corrected: HACK) -> None:
+    assert np.array_equal(np.asarray(bare().vertices), np.asarray(corrected().vertices))
+    pose = neck_pose(bare.asset, 0.5, 0.8, 0.3)
+    moved = np.linalg.norm(np.asarray(corrected(pose=pose).vertices) - np.asarray(bare(pose=pose).vertices), axis=1)
+    names = list(bare.asset.region_names)
+    for region in ("lips", "lids", "ears", "mouth_interior", "eye_sockets"):
+        assert moved[bare.asset.region_weights[names.index(region)] > 0.9].max() < 2e-4
+    assert moved[bare.asset.part_vertices[0, 1] :].max() == 0
+    assert moved.max() > 0.005
+
+
+def test_small_movements_change_little_and_smoothly(bare: HACK, corrected: HACK) -> None:
+    def correction(degrees: float) -> np.ndarray:
+        pose = neck_pose(bare.asset, 0.0, np.radians(degrees))
+        return np.asarray(corrected(pose=pose).vertices) - np.asarray(bare(pose=pose).vertices)
+
+    assert np.abs(correction(1.0)).max() < 1e-3
+    assert np.abs(correction(2.0) - 2 * correction(1.0)).max() < 2e-4
+
+
+@pytest.mark.parametrize("person", ["mean", "random 1", "random 2"])
+def test_the_neck_keeps_its_volume(bare: HACK, corrected: HACK, body: NeckBody, person: str) -> None:
+    shape = {"mean": None, **held_out_people(bare)}[person]
+    before, after = volume_change(bare, body, shape), volume_change(corrected, body, shape)
+    assert max(map(abs, after.values())) < 0.03
+    assert sum(map(abs, after.values())) < 0.6 * sum(map(abs, before.values()))
+
+
+def test_chin_and_neck_do_not_go_through_each_other_at_full_flexion(corrected: HACK) -> None:
+    asset = corrected.asset
+    vertices = np.asarray(corrected(pose=neck_pose(asset, np.radians(50))).vertices)
+    inner = np.sum(
+        [asset.region_weights[list(asset.region_names).index(name)] for name in ("mouth_interior", "ears")], 0
+    )
+    # Below the lips, which lie on each other at rest.
+    outer = (np.arange(asset.vertex_count) < asset.part_vertices[0, 1]) & (inner < 0.1) & (asset.template[:, 1] < -0.05)
+    triangles = asset.triangles[outer[asset.triangles].all(axis=1)]
+    assert not len(crossings(vertices, triangles))
+
+
+def test_turning_left_shows_the_right_sternocleidomastoid(corrected: HACK, bare: HACK, body: NeckBody) -> None:
+    """The muscle of the side one turns away from stands out, against the skin beside it and its own twin."""
+    asset = corrected.asset
+    skin = body.volume.skin
+    pose = neck_pose(asset, 0.0, np.radians(70))
+    moved = np.asarray(corrected(pose=pose).vertices)
+    outward = vertex_normals(moved, asset.triangles)[skin]
+    height = ((moved - np.asarray(bare(pose=pose).vertices))[skin] * outward).sum(axis=1)
+    relief = {}
+    for course in body.anatomy.of("sternocleidomastoid_sternal"):
+        distance = KDTree(course.points[16:60]).query(asset.template[skin])[0]
+        relief[course.side] = height[distance < 0.014].mean() - height[(distance > 0.022) & (distance < 0.036)].mean()
+    assert relief["right"] > 0.0008
+    assert relief["right"] > relief["left"] + 0.0008
+
+
+def test_sides_are_alike(corrected: HACK) -> None:
+    asset = corrected.asset
+    for path in combined(asset, 3, 5):
+        pose = path.poses[-1]
+        there = np.asarray(corrected(pose=pose).vertices)
+        back = np.asarray(corrected(pose=mirrored(asset, pose)).vertices)[asset.mirror_vertices] * [-1, 1, 1]
+        assert np.abs(there - back).max() < 5e-4
+
+
+@pytest.mark.slow
+def test_the_error_against_simulated_necks_halves(bare: HACK, corrected: HACK, body: NeckBody) -> None:
+    """Poses and a person that were not learned from, simulated here."""
+    shape = held_out_people(bare, count=1, seed=23)["random 1"]
+    simulation = NeckSimulation(bare, body, shape)
+    free = np.isnan(body.bone[: len(body.volume.skin)])
+    skin = body.volume.skin[free]
+    before, after = [], []
+    for degrees in ((40, 0, 0), (-50, 0, 0), (0, 60, 0), (0, 0, -35), (15, -40, 12)):
+        pose = neck_pose(bare.asset, *np.radians(degrees))
+        found = simulation.follow(pose[None])[0]
+        assert found is not None
+        for errors, model in ((before, bare), (after, corrected)):
+            errors.append(np.asarray(model(shape=shape, pose=pose).vertices)[skin] - found[: len(free)][free])
+    rms = [float(np.sqrt((np.array(errors) ** 2).sum(axis=2).mean())) for errors in (before, after)]
+    assert rms[1] < 0.5 * rms[0]
+
+
+def test_learning_finds_known_correctives(bare: HACK, body: NeckBody, correctives: Correctives, tmp_path: Path) -> None:
+    """Meshes posed with twice the shipped correctives teach twice the shipped correctives."""
+    known = replace(correctives, basis=2 * correctives.basis)
+    teacher = HACK.from_asset(with_correctives(bare.asset, known))
+    with DatasetWriter(tmp_path, licence="CC0-1.0") as writer:
+        writer.add(np.asarray(bare().vertices), subject="mean")
+        for path in combined(bare.asset, 8, 3):
+            for pose in path.poses:
+                writer.add(np.asarray(teacher(pose=pose).vertices), subject="mean", pose=pose)
+    found = learn(bare.asset, Dataset.open(tmp_path), body.volume.skin, lambda *_: None, noise=1e-5)
+    pupil = HACK.from_asset(with_correctives(bare.asset, found))
+    pose = combined(bare.asset, 8, 3)[1].poses[-1]
+    wanted, got, plain = (np.asarray(model(pose=pose).vertices) for model in (teacher, pupil, bare))
+    assert np.linalg.norm(got - wanted) < 0.1 * np.linalg.norm(plain - wanted)
+
+
+def test_a_file_for_other_faces_is_refused(model: HACK, correctives: Correctives, tmp_path: Path) -> None:
+    correctives.save(tmp_path / "own.npz")
+    again = Correctives.load(tmp_path / "own.npz", model.asset.faces)
+    assert np.abs(again.basis - correctives.basis).max() < 1e-6
+    with pytest.raises(AssetError, match="other faces"):
+        Correctives.load(tmp_path / "own.npz", model.asset.faces[:, [1, 2, 3, 0]])
+    with np.load(tmp_path / "own.npz") as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "cut.npz", **{**arrays, "values": arrays["values"][:-1]})
+    with pytest.raises(AssetError, match="field values"):
+        Correctives.load(tmp_path / "cut.npz", model.asset.faces)
+
+
+def test_a_model_without_a_control_mesh_is_refused(model: HACK, body: NeckBody) -> None:
+    plain = without_correctives(model.asset)
+    plain = replace(plain, shape_basis=plain.shape_basis.dense())
+    with pytest.raises(AssetError, match="control mesh"):
+        ControlNeck.of(plain, body.volume.skin)
