@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hack_model import ModelAsset
-from hack_model.appearance.anatomy import Anatomy
+from hack_model.appearance.anatomy import Anatomy, border_loops
 from hack_model.appearance.colour import lab, to_linear
 from hack_model.appearance.parameters import Appearance
 from hack_model.appearance.relief import decoded_normals, encoded_normals
@@ -53,15 +53,18 @@ def test_places_have_their_colours(asset: ModelAsset, anatomy: Anatomy, skin: Sk
     assert below[2] < forehead[2]  # … and bluer
 
 
-def test_lips_are_red_to_their_corners(asset: ModelAsset, anatomy: Anatomy, skin: Skin) -> None:
-    """Nothing pale inside the vermilion or the mouth."""
-    from hack_model.appearance.pigmentation import places_of
-
-    places = places_of(anatomy, skin.texels)
-    inside = np.maximum(places.lips, places.mouth) > 0.98
-    redness = lab(skin.colour[inside])[:, 1]
-    face = lab(skin.colour[places.fields["pores"] > 0.3])[:, 1].mean()
-    assert redness.min() > face + 1
+def test_lips_are_red_to_their_corners(asset: ModelAsset, anatomy: Anatomy) -> None:
+    """Nothing pale at the mouth's opening, from one corner to the other."""
+    skin = Skin.paint(asset, Appearance(**SMOOTH), 512)
+    middle = anatomy.lip_outline.mean(axis=0)
+    loops = [anatomy.uv[loop] for loop in border_loops(anatomy.chart.triangles)]
+    opening = min(loops, key=lambda loop: float(np.linalg.norm(loop.mean(axis=0) - middle)))
+    assert np.ptp(opening[:, 0]) > 0.08
+    apart = np.linalg.norm(skin.texels.uv[:, None] - opening[None], axis=2).min(axis=1)
+    redness = lab(skin.colour[apart < 0.002])[:, 1]
+    cheek = colour_at(skin, asset, anatomy.landmark(47) + np.array([0.012, -0.031, -0.006]))[1]
+    assert len(redness) > 50
+    assert redness.min() > cheek + 2
 
 
 def test_sides_are_alike(asset: ModelAsset, anatomy: Anatomy, skin: Skin) -> None:
