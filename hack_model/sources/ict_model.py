@@ -55,7 +55,7 @@ _OUTER: Final = ("face", "head_and_neck")
 _PARTS: Final = ("gums_and_tongue", "teeth_upper", "teeth_lower", "eye_left", "eye_right")
 _MATERIALS: Final = {"gums_and_tongue": "gums", "teeth_upper": "teeth", "teeth_lower": "teeth"}
 _FACE_SHARE: Final = 0.62
-"""Of the colour map's width: face and other skin have a map each in ICT-FaceKit, here they lie side by side."""
+"""Of the colour map's height: face and other skin have a map each in ICT-FaceKit, here the one lies above the other."""
 _PUPIL, _IRIS_INNER, _IRIS, _LIMBUS = 0.0022, 0.0038, 0.0056, 0.0062
 """Radii about the eye's axis, metres."""
 
@@ -186,13 +186,16 @@ def _mesh(source: IctModel, spans: Mapping[str, Span]) -> _Mesh:
 
 
 def _placed_uv(source: IctModel, spans: Mapping[str, Span]) -> Float[Array, "T 2"]:
-    """Texture coordinates in [0, 1]: the face's tile left, the rest of the skin's right of it, others as they are."""
+    """Texture coordinates in [0, 1]: the face's tile above, the rest of the skin's below, others as they are.
+
+    So the layout keeps the tiles' symmetry about u = 0.5, which painting of the skin relies on.
+    """
     uv = source.uv - np.floor(source.uv)
     for name in _SKIN:
         used = np.unique(source.face_uv[spans[name].faces])
         used = used[used >= 0]
-        across = uv[used, 0]
-        uv[used, 0] = across * _FACE_SHARE if name == "face" else _FACE_SHARE + across * (1 - _FACE_SHARE)
+        up = uv[used, 1]
+        uv[used, 1] = 1 - _FACE_SHARE * (1 - up) if name == "face" else up * (1 - _FACE_SHARE)
     return uv
 
 

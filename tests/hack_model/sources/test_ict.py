@@ -132,6 +132,16 @@ def test_correctives_regions_landmarks_and_colours_are_carried(model: ModelAsset
     assert (model.uv <= 1).all()
 
 
+def test_layout_is_symmetric_and_has_the_face_above(model: ModelAsset, copy: IctCopy) -> None:
+    faces = {name: np.arange(span.faces.start, span.faces.stop) for name, span in copy.spans.items()}
+    face, neck = (
+        model.uv[corners[corners >= 0]]
+        for corners in (model.face_uv[faces["face"]], model.face_uv[faces["head_and_neck"]])
+    )
+    assert face[:, 1].min() > neck[:, 1].max() - 1e-6
+    assert np.ptp(face[:, 0]) == pytest.approx(np.ptp(copy.uv[: len(copy.uv) // 2, 0] % 1), abs=0.05)
+
+
 def test_licence_and_notice_stay_in_the_asset(model: ModelAsset) -> None:
     provenance = json.loads(model.provenance)
     assert model.licence == "MIT"
