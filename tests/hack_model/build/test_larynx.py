@@ -58,8 +58,8 @@ def model(shipped: HACK, chart: LarynxChart) -> HACK:
     return HACK.from_asset(replace(shipped.asset, **fields), dtype="float64")
 
 
-def lift(model: HACK, **larynx: float) -> np.ndarray:
-    return (model(**larynx).rest - model().rest) @ model.asset.larynx_direction.astype(float)
+def lift(model: HACK, shape: np.ndarray | None = None, **larynx: float) -> np.ndarray:
+    return (model(shape, **larynx).rest - model(shape).rest) @ model.asset.larynx_direction.astype(float)
 
 
 @given(st.floats(-0.04, 0.04), st.floats(-0.07, 0.07))
@@ -128,6 +128,18 @@ def test_jaw_chin_and_chest_stay(model: HACK, shift: float):
     assert moved[template[:, 1] < -0.165].max() < 1e-5
     assert moved[np.abs(template[:, 0]) > 0.035].max() == 0
     assert moved[template[:, 2] < 0.0].max() == 0
+
+
+def test_shipped_model_has_this_larynx(shipped: HACK, chart: LarynxChart):
+    asset = shipped.asset
+    np.testing.assert_allclose(asset.larynx_map, chart.map, atol=1e-7)
+    np.testing.assert_allclose(asset.larynx_forward_map, chart.forward_map, atol=1e-7)
+    np.testing.assert_allclose(asset.larynx_direction, chart.direction, atol=1e-3)
+    np.testing.assert_array_equal(asset.larynx_uv[:, 0] < 0, chart.uv[:, 0] < 0)
+    np.testing.assert_allclose(asset.larynx_uv, chart.uv, atol=2e-4)
+    sex = asset.directions[asset.direction_names.index("sex")].astype(float)
+    rise = [lift(shipped, shape=step * sex, larynx_size=1.0).max() for step in (-1, 0, 1)]
+    np.testing.assert_allclose(np.array(rise) / rise[1], [1 / 1.309, 1, 1.309], atol=0.002)
 
 
 def test_a_step_of_sex_is_half_the_way_between_mens_and_womens_angles():
