@@ -42,12 +42,12 @@ class FitSettings:
     robust: float = 3.0
     group_weights: Mapping[str, float] = field(
         default_factory=lambda: {
-            "skin": 1.0, "oval": 0.8, "brows": 1.0, "eyes": 1.5, "iris": 1.0, "nose": 1.2, "lips": 1.3,
+            "skin": 1.0, "oval": 0.8, "brows": 1.3, "eyes": 2.2, "iris": 1.0, "nose": 1.2, "lips": 1.3,
         }
     )  # fmt: skip
     opening: float = 0.01
     relief: float = 0.08
-    shape: float = 0.8
+    shape: float = 1.2
     expression: float = 0.12
     unscored_expression: float = 0.05
     gaze: float = 0.25

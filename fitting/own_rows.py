@@ -66,7 +66,7 @@ class OwnRows:
             moved = carry[:, pairs[here, 1]]
             points = np.flatnonzero(moved.getnnz(axis=1))
             values = basis[:, here].astype(np.float64).transpose(1, 2, 0)
-            own = moved[points] @ values.reshape(len(values), -1)
+            own = moved[points] @ values.reshape(len(values), 3 * len(basis))  # rows of no pairs too
             parts.append((points, np.full(len(points), row), own.reshape(len(points), 3, len(basis))))
         points, rows, own = (np.concatenate(items) for items in zip(*parts, strict=True))
         starts = np.concatenate([[0], np.cumsum([len(part[0]) for part in parts])])

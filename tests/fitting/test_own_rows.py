@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -103,3 +105,19 @@ def test_models_without_combinations_weigh_expressions_alone():
     activation = Activation.of(None, 3)
     np.testing.assert_array_equal(activation.weights(np.array([0.1, 0.2, 0.3])), [0.1, 0.2, 0.3])
     np.testing.assert_array_equal(activation.derivative(np.zeros(3)), np.eye(3))
+
+
+def test_rows_that_no_identity_changes_are_shared(model: HACK):
+    asset = model.asset
+    kept = asset.personal_expression_pairs[:, 0] != 0
+    asset = replace(
+        asset,
+        personal_expression_pairs=asset.personal_expression_pairs[kept],
+        personal_expression_basis=asset.personal_expression_basis[:, kept],
+    )
+    vertices = np.repeat(np.arange(model.vertex_count)[:, None], 3, axis=1)
+    shared = np.concatenate([asset.expression_basis.dense(), asset.combination_basis.dense()]).transpose(1, 2, 0)
+    own = OwnRows.of(asset, "expression", shared, vertices, np.tile([1.0, 0.0, 0.0], (len(vertices), 1)))
+    found = own.basis(np.random.default_rng(2).normal(size=len(asset.shape_basis)))
+    np.testing.assert_array_equal(found[..., 0], shared[..., 0])
+    assert np.abs(found - shared).max() > 1e-4
