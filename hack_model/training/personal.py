@@ -31,7 +31,7 @@ _SUBJECTS_PER_SHAPE, _MOST_SHAPES, _MOST_UNKNOWNS = 3, 24, 1500
 _FOLDS = 4
 _PRIOR_SDS = (2e-3, 1e-3, 5e-4, 2.5e-4, 1.2e-4, 6e-5, 3e-5)
 """Metres per unit weight and standard deviation of shape: the widths of the prior that are tried."""
-_VALIDATION_VERTICES = 1500
+_VALIDATION_VERTICES = 500
 _COMPONENTS, _SMALLEST_SHARE = 16, 5e-3
 _SIGNIFICANT, _SMALLEST = 2.0, 1e-5
 """Pairs are kept whose energy is so many times the noise's, and at least so many metres."""

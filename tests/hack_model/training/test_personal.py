@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,8 @@ def test_evaluation_tells_what_personalisation_and_correctives_bring(trained: Tr
 def test_axes_of_a_personalised_space_are_those_of_its_population() -> None:
     """Random people's deviations have the axes' variances along them, and no more."""
     asset = personal_truth()
+    mixing = np.array([[2.0, 0.5], [1.5, 1.0]])
+    asset = replace(asset, personal_expression_map=mixing @ asset.personal_expression_map)
     space = PersonalSpace.of(asset, "expression")
     row = int(asset.personal_expression_pairs[0, 0])
     shapes = np.random.default_rng(0).normal(size=(4000, 6))
