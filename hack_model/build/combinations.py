@@ -42,9 +42,8 @@ class Rule:
     @property
     def name(self) -> str:
         """The sources joined by +; of a single source, an in-between, its name and peak in percent."""
-        if len(self.sources) > 1:
-            return "+".join(self.sources)
-        return f"{self.sources[0]}@{100 * self.peaks[0]:.0f}"
+        between = "" if len(self.sources) > 1 else f"@{100 * self.peaks[0]:.0f}"
+        return "+".join(self.sources) + between
 
     @property
     def twin(self) -> Rule:
