@@ -52,7 +52,7 @@ def make_correctives(model: HACK, output: Path, folder: Path, amount: Amount, pr
     simulate(bare, folder, amount, progress)
     body = neck_body(bare)
     start = time.perf_counter()
-    found = learn(bare.asset, Dataset.open(folder / "training"), body.volume.skin, progress)
+    found = learn(bare.asset, Dataset.open(folder / "training"), body.volume, progress)
     minutes = round((time.perf_counter() - start) / 60, 2)
     corrected = HACK.from_asset(with_correctives(bare.asset, found))
     models = {"skinning alone": bare, "with correctives": corrected}

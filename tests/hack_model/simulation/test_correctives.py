@@ -118,6 +118,7 @@ def test_the_error_against_simulated_necks_halves(bare: HACK, corrected: HACK, b
     assert rms[1] < 0.5 * rms[0]
 
 
+@pytest.mark.slow
 def test_learning_finds_known_correctives(bare: HACK, body: NeckBody, correctives: Correctives, tmp_path: Path) -> None:
     """Meshes posed with twice the shipped correctives teach twice the shipped correctives."""
     known = replace(correctives, basis=2 * correctives.basis)
@@ -127,7 +128,7 @@ def test_learning_finds_known_correctives(bare: HACK, body: NeckBody, corrective
         for path in combined(bare.asset, 8, 3):
             for pose in path.poses:
                 writer.add(np.asarray(teacher(pose=pose).vertices), subject="mean", pose=pose)
-    found = learn(bare.asset, Dataset.open(tmp_path), body.volume.skin, lambda *_: None, noise=1e-5)
+    found = learn(bare.asset, Dataset.open(tmp_path), body.volume, lambda *_: None, noise=1e-5)
     pupil = HACK.from_asset(with_correctives(bare.asset, found))
     pose = combined(bare.asset, 8, 3)[1].poses[-1]
     wanted, got, plain = (np.asarray(model(pose=pose).vertices) for model in (teacher, pupil, bare))

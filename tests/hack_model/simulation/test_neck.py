@@ -12,7 +12,7 @@ from hack_model.simulation.energy import Elastic
 from hack_model.simulation.neck import NeckSimulation
 from hack_model.simulation.people import training_people
 from hack_model.simulation.poses import combined, mirrored, single_joints, whole_neck
-from hack_model.simulation.registration import ControlNeck
+from hack_model.simulation.registration import ControlNeck, smoothed
 from hack_model.simulation.volume import signed_volumes
 from hack_model.spine import WHOLE_NECK
 
@@ -128,6 +128,16 @@ def test_control_displacements_come_back(bare: HACK, body: NeckBody) -> None:
     assert np.abs(whole[neck.skin] - moved).max() < 0.1 * np.abs(moved).max()
     again = neck.matrix @ neck.fitted(whole[None])[0]
     assert np.abs(again - whole).max() < 1e-5
+
+
+def test_smoothing_calms_noise_and_keeps_what_is_even(body: NeckBody) -> None:
+    quads, count = body.volume.quads, len(body.volume.skin)
+    even = np.full((1, count, 3), 0.004)
+    assert smoothed(even, quads, 0.4) == pytest.approx(even)
+    noise = np.random.default_rng(0).normal(size=(2, count, 3))
+    calmed = smoothed(noise, quads, 0.4)
+    assert 0.5 < calmed.std() / noise.std() < 0.85
+    assert smoothed(noise, quads, 0.0) == pytest.approx(noise)
 
 
 @pytest.mark.slow
