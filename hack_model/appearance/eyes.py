@@ -25,7 +25,7 @@ _TILES: Final = 2
 _STROMA, _BORDER = 0.020, 0.006
 """Thickness in centimetres of the iris' stroma, and of the border layer before it, which holds the melanin."""
 _FIBRES: Final = 13.0
-"""Scattering of the stroma's fibres at 500 nm, 1/cm; thin fibres scatter like λ^-3.2, which is why an iris without
+"""Scattering of the stroma's fibres at 500 nm, 1/cm; thin fibres scatter about λ^-2.5, which is why an iris without
 melanin is blue (C. W. Mason, "Blue eyes", J. Phys. Chem. 28, 1924)."""
 _GRANULES: Final = (8.5, 100.0, 0.6)
 """Scattering of the melanin's granules, 1/cm, at this absorption, and the power of the absorption it grows with: dense
@@ -108,7 +108,7 @@ def iris_colour(melanin: Float[Array, "*n"]) -> Float[Array, "*n 3"]:
     pigment = 0.5 * eumelanin() / np.interp(500, nanometres, eumelanin())
     pigment += 0.5 * pheomelanin_absorption() / np.interp(500, nanometres, pheomelanin_absorption())
     absorbed = _LEAST * (_MOST / _LEAST) ** amount
-    fibres, _ = _layer(np.full_like(relative, 0.6), _FIBRES * relative**-3.2, _STROMA)
+    fibres, _ = _layer(np.full_like(relative, 0.6), _FIBRES * relative**-2.5, _STROMA)
     scattering = _GRANULES[0] * (absorbed / _GRANULES[1]) ** _GRANULES[2] * relative**-0.6
     granules, through = _layer(absorbed * pigment, scattering, _BORDER)
     spectrum = granules + through**2 * fibres / (1 - granules * fibres)

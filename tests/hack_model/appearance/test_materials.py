@@ -18,10 +18,10 @@ from tests.support.synthetic import synthetic_asset
 
 def test_irises_go_from_blue_to_brown_and_darken() -> None:
     colours = iris_colour(np.linspace(0, 1, 11))
-    assert colours[0, 2] > 1.8 * colours[0, 0]  # blue
+    assert colours[0, 2] > 1.6 * colours[0, 0]  # blue
     assert colours[-1, 0] > 1.5 * colours[-1, 2]  # brown
     assert (np.diff(colours[:9, 2] / colours[:9, 0]) < 0).all()
-    assert colours[5, 1] > 1.15 * colours[5, 0]  # green between them
+    assert colours[5, 1] > 1.1 * colours[5, 0]  # green between them
     assert colours[5, 1] > colours[5, 2]
     luminance = colours @ (0.21, 0.72, 0.07)
     assert (np.diff(luminance) < 1e-3).all()
