@@ -30,27 +30,27 @@ _FIELD = "personal_expression"
 STEP = 1e-5
 """Components are kept as multiples of this, metres per standard deviation of their coefficients."""
 _CHANGED = 0.02
-"""Shapes or expressions that differ by more than this share of their size are others than those learned from."""
+"""Marks that differ by more than this share of the largest are of others than those learned from."""
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What the file was learned from: a digest of the faces, names, and the sizes of shapes and rows."""
+    """What the file was learned from: a digest of the faces, names, and a mark of each shape and of each row: its inner
+    product with a random field, which tells apart what differs in size, sign or order."""
 
     faces: str
     rows: tuple[str, ...]
-    shape_sizes: Float[Array, " S"]
-    row_sizes: Float[Array, " R"]
+    shape_marks: Float[Array, " S"]
+    row_marks: Float[Array, " R"]
 
     @classmethod
     def of(cls, laid: Foundation) -> Stamp:
         """That of a build."""
-        basis = np.concatenate([laid.expression_basis, laid.combinations.basis]).astype(np.float64)
         return cls(
             faces_digest(laid.geometry.faces),
             (*laid.expression_names, *laid.combinations.names),
-            np.sqrt((laid.identity.basis.astype(np.float64) ** 2).sum(axis=(1, 2))),
-            np.sqrt((basis**2).sum(axis=(1, 2))),
+            _marks(laid.identity.basis),
+            _marks(np.concatenate([laid.expression_basis, laid.combinations.basis])),
         )
 
     def difference(self, other: Stamp) -> str | None:
@@ -60,11 +60,16 @@ class Stamp:
         if self.rows != other.rows:
             return "there are other expressions or combinations"
         for what, own, theirs in (
-            ("shape components", self.shape_sizes, other.shape_sizes), ("expressions", self.row_sizes, other.row_sizes)
+            ("shape components", self.shape_marks, other.shape_marks), ("expressions", self.row_marks, other.row_marks)
         ):  # fmt: skip
-            if len(own) != len(theirs) or np.abs(own - theirs).max(initial=0) > _CHANGED * own.max(initial=0):
+            if len(own) != len(theirs) or np.abs(own - theirs).max(initial=0) > _CHANGED * np.abs(own).max(initial=0):
                 return f"the {what} have changed"
         return None
+
+
+def _marks(basis: Float[Array, "K n 3"]) -> Float[Array, " K"]:
+    field = np.random.default_rng(0).standard_normal(basis.shape[1:])
+    return np.tensordot(basis.astype(np.float64), field, axes=2)
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,8 @@ class PersonalFile:
         stamp = {
             "faces": np.array(self.stamp.faces),
             "rows": np.array(self.stamp.rows),
-            "shape_sizes": self.stamp.shape_sizes,
-            "row_sizes": self.stamp.row_sizes,
+            "shape_marks": self.stamp.shape_marks,
+            "row_marks": self.stamp.row_marks,
             "figures": np.array(self.figures),
         }
         return write_arrays(path, packing.pack(learned) | stamp)
@@ -98,8 +103,8 @@ class PersonalFile:
             stamp = Stamp(
                 str(arrays["faces"]),
                 tuple(str(name) for name in arrays["rows"]),
-                arrays["shape_sizes"],
-                arrays["row_sizes"],
+                arrays["shape_marks"],
+                arrays["row_marks"],
             )
             basis, pairs, components = (learned[f"{_FIELD}_{part}"] for part in ("basis", "pairs", "map"))
             return cls(stamp, basis, pairs, components, str(arrays["figures"]))
