@@ -59,14 +59,16 @@ class ControlNeck:
         return np.moveaxis(found.reshape(len(self.control), len(basis), 3), 1, 0)
 
 
-def smoothed(basis: Float[Array, "K k 3"], quads: Int[Array, "q 4"], strength: float) -> Float[Array, "K k 3"]:
-    """Values on a mesh nearer to their neighbours' mean: one implicit step of the umbrella operator.
+def smoothed(
+    basis: Float[Array, "K k 3"], quads: Int[Array, "q 4"], strength: Float[Array, " k"]
+) -> Float[Array, "K k 3"]:
+    """Values on a mesh nearer to their neighbours' mean: one implicit step of the umbrella operator, as strong as told.
 
     Desbrun et al., "Implicit Fairing of Irregular Meshes" (SIGGRAPH 1999).
     """
     edges, count = Edges.of(quads).vertices, basis.shape[1]
     graph = sp.csr_matrix((np.ones(2 * len(edges)), np.concatenate([edges, edges[:, ::-1]]).T), (count, count))
     mean = sp.diags(1 / np.maximum(np.asarray(graph.sum(axis=1)).ravel(), 1)) @ graph
-    system = ((1 + strength) * sp.eye(count) - strength * mean).tocsc()
+    system = (sp.diags(1 + strength) - sp.diags(strength) @ mean).tocsc()
     flat = np.ascontiguousarray(np.moveaxis(basis, 0, 1).reshape(count, -1), float)
     return np.moveaxis(splu(system).solve(flat).reshape(count, len(basis), 3), 1, 0)

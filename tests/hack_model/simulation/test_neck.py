@@ -133,11 +133,11 @@ def test_control_displacements_come_back(bare: HACK, body: NeckBody) -> None:
 def test_smoothing_calms_noise_and_keeps_what_is_even(body: NeckBody) -> None:
     quads, count = body.volume.quads, len(body.volume.skin)
     even = np.full((1, count, 3), 0.004)
-    assert smoothed(even, quads, 0.4) == pytest.approx(even)
+    assert smoothed(even, quads, np.full(count, 0.4)) == pytest.approx(even)
     noise = np.random.default_rng(0).normal(size=(2, count, 3))
-    calmed = smoothed(noise, quads, 0.4)
+    calmed = smoothed(noise, quads, np.full(count, 0.4))
     assert 0.5 < calmed.std() / noise.std() < 0.85
-    assert smoothed(noise, quads, 0.0) == pytest.approx(noise)
+    assert smoothed(noise, quads, np.zeros(count)) == pytest.approx(noise)
 
 
 @pytest.mark.slow
