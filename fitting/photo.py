@@ -43,7 +43,7 @@ _SETTINGS = {"fast": FitSettings(), "quality": FitSettings(iterations=50, tolera
 _VIEW_SIDE = 360
 _RELIEF_SIZE = 1024
 """Pixels a side of the maps of relief and roughness."""
-_RESTING_MOUTH = 0.2  # scores of the mouth up to here are as often a face's own form as an expression
+_RESTING_MOUTH = 0.15  # scores of the mouth up to here are as often a face's own form as an expression
 _CLOSED_EYE = (0.45, 0.75)  # eyeBlink scores between which the irises lose all their weight
 
 

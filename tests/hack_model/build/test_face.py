@@ -21,13 +21,23 @@ SIZE = 720
 EYES = ("sclera", "limbus", "iris", "iris_inner", "pupil", "cornea")
 CLOSED = {
     "rest": {},
-    "frown": {"mouthFrown_L": 1, "mouthFrown_R": 1},
-    "dimple": {"mouthDimple_L": 1, "mouthDimple_R": 1},
-    "press": {"mouthPress_L": 1, "mouthPress_R": 1},
-    "roll": {"mouthRollLower": 1, "mouthRollUpper": 1},
-    "shrug": {"mouthShrugLower": 1},
-    "puff": {"cheekPuff_L": 1, "cheekPuff_R": 1},
     "close": {"jawOpen": 0.5, "mouthClose": 0.5},
+    "close wide": {"jawOpen": 1, "mouthClose": 1},
+    "dimple": {"mouthDimple_L": 1, "mouthDimple_R": 1},
+    "frown": {"mouthFrown_L": 1, "mouthFrown_R": 1},
+    "jaw forward": {"jawForward": 1},
+    "jaw left": {"jawLeft": 1},
+    "left": {"mouthLeft": 1},
+    "one dimple": {"mouthDimple_L": 1},
+    "one smile": {"mouthSmile_L": 1},
+    "press": {"mouthPress_L": 1, "mouthPress_R": 1},
+    "pucker": {"mouthPucker": 1},
+    "puff": {"cheekPuff_L": 1, "cheekPuff_R": 1},
+    "roll": {"mouthRollLower": 1, "mouthRollUpper": 1},
+    "roll lower": {"mouthRollLower": 1},
+    "roll upper": {"mouthRollUpper": 1},
+    "shrug": {"mouthShrugLower": 1},
+    "stretch": {"mouthStretch_L": 1, "mouthStretch_R": 1},
 }
 
 
@@ -68,7 +78,7 @@ class Face:
         return float(((seen >= 0) & within[np.maximum(seen, 0)]).sum(axis=0).max()) * pixel * 1000
 
     def delta(self, name: str) -> np.ndarray:
-        return np.asarray(self.asset.expression_basis[self.asset.expression_names.index(name)], np.float64)
+        return self.asset.expression_basis[[self.asset.expression_names.index(name)]].dense()[0].astype(np.float64)
 
     def edges(self, part: str) -> np.ndarray:
         span = self.asset.part(part)
@@ -162,7 +172,7 @@ def test_eyes_never_come_through_the_lids(face, name, share):
 
 def test_lower_teeth_move_as_one_rigid_body(face):
     for name in ("jawOpen", "jawForward", "jawLeft"):
-        for share, tolerance in ((1.0, 5e-3), (0.5, 0.04)):
+        for share, tolerance in ((1.0, 5e-3), (0.5, 0.05)):
             moved = face.asset.template + share * face.delta(name)
             ends = face.edges("teeth_lower")
             before = np.linalg.norm(np.diff(face.asset.template[ends], axis=1)[:, 0], axis=1)
@@ -173,31 +183,36 @@ def test_lower_teeth_move_as_one_rigid_body(face):
 
 def test_upper_teeth_and_eyeballs_stay(face):
     for part in ("teeth_upper", "eye_left", "eye_right"):
-        assert np.abs(face.asset.expression_basis[:, face.asset.part(part)]).max() == 0
+        assert np.abs(face.asset.expression_basis.dense()[:, face.asset.part(part)]).max() == 0
 
 
 def test_jaw_opens_as_wide_as_people_do(face):
     lower = face.asset.part("teeth_lower")
     front = np.argmax(face.asset.template[lower, 2])
     moved = np.linalg.norm(face.delta("jawOpen")[lower][front])
-    assert 0.030 < moved < 0.045
+    assert 0.030 < moved < 0.050
+
+
+def both(**weights: float) -> dict[str, float]:
+    """Expressions of both sides."""
+    return {f"{name}_{side}": weight for name, weight in weights.items() for side in "LR"}
 
 
 def test_smile_shows_teeth(face):
-    smile = face.posed({"mouthSmile_L": 1.0, "mouthSmile_R": 1.0})
-    assert face.visible(face.posed(), ("teeth",)) < 2
-    assert face.visible(smile, ("teeth",)) > 60
-    assert face.visible(smile, ("teeth",)) > 4 * face.visible(smile, ("gums",))
+    smile = face.posed(both(mouthSmile=1.0))
+    assert face.visible(face.posed(), ("teeth",)) < 0.5
+    assert face.visible(smile, ("teeth",)) > 100
+    assert face.visible(smile, ("teeth",)) > 3 * face.visible(smile, ("gums",))
 
 
 def test_smiling_lips_lie_on_the_teeth(face):
-    """7–9 mm of the central incisors show, and from the side hardly a gap before them."""
-    smile = face.posed({"mouthSmile_L": 1.0, "mouthSmile_R": 1.0})
+    """4–10 mm of the central incisors show, and from the side hardly a gap before them."""
+    smile = face.posed(both(mouthSmile=1.0))
     seen = face.seen(smile)
     teeth = (seen >= 0) & (face.material[np.maximum(seen, 0)] == face.asset.material_names.index("teeth"))
     across = (np.arange(SIZE) + 0.5 - SIZE / 2) * PIXEL
     shown = teeth[:, np.abs(np.abs(across) - 0.004) < 0.001].sum(axis=0) * PIXEL
-    assert 0.0065 < np.median(shown) < 0.0095
+    assert 0.004 < np.median(shown) < 0.010
     skin = smile[face.asset.part("skin")]
     upper = smile[face.asset.part("teeth_upper")]
     height = smile[face.asset.landmarks68_vertices[62]].mean(axis=0)[1]
@@ -206,17 +221,10 @@ def test_smiling_lips_lie_on_the_teeth(face):
     assert lip[:, 2].min() - incisors[:, 2].max() < 0.003
 
 
-def test_smile_has_the_amplitude_of_real_faces(face):
-    corner = face.asset.landmarks68_vertices[54], face.asset.landmarks68_weights[54]
-    moved = (face.delta("mouthSmile_L")[corner[0]] * corner[1][:, None]).sum(axis=0)
-    assert 0.005 < moved[0] < 0.012  # outwards
-    assert 0.007 < moved[1] < 0.014  # up
-
-
 @pytest.mark.parametrize("case", CLOSED)
 @pytest.mark.parametrize("degrees", [0, 50])
 def test_teeth_stay_behind_closed_lips(face, case, degrees):
-    assert face.visible(face.posed(CLOSED[case]), ("teeth", "gums", "tongue"), degrees) < 6
+    assert face.visible(face.posed(CLOSED[case]), ("teeth", "gums", "tongue"), degrees) < 3
 
 
 def test_mouth_stays_behind_the_chin(face):
