@@ -75,6 +75,19 @@ def test_chin_and_neck_do_not_go_through_each_other_at_full_flexion(corrected: H
     assert not len(crossings(vertices, triangles))
 
 
+def test_a_turn_does_not_fold_skin_through_skin(bare: HACK, corrected: HACK) -> None:
+    """Behind the jaw of the side one turns to, where skinning alone does."""
+    asset = corrected.asset
+    region = dict(zip(asset.region_names, asset.region_weights, strict=True))
+    low = (asset.template[:, 1] < -0.02) & ~((asset.template[:, 2] > 0.085) & (asset.template[:, 1] > -0.06))
+    outer = low & (np.arange(asset.vertex_count) < asset.part_vertices[0, 1])
+    outer &= region["mouth_interior"] + region["ears"] < 0.1
+    triangles = asset.triangles[outer[asset.triangles].all(axis=1)]
+    pose = neck_pose(asset, 0.0, np.radians(60))
+    assert len(crossings(np.asarray(bare(pose=pose).vertices), triangles)) > 20
+    assert not len(crossings(np.asarray(corrected(pose=pose).vertices), triangles))
+
+
 def test_turning_left_shows_the_right_sternocleidomastoid(corrected: HACK, bare: HACK, body: NeckBody) -> None:
     """The muscle of the side one turns away from stands out, against the skin beside it and its own twin."""
     asset = corrected.asset
