@@ -249,7 +249,7 @@ def _carried_pairs(fitted: Fitted) -> tuple[Int[Array, "N 2"], Float[Array, "Q N
             len(template.pose_basis), template.control_count, template.personal_pose_pairs, component,
             template.refinement,
         )  # fmt: skip
-        dense.append(fitted.carry(np.asarray(basis)).astype(np.float32))
+        dense.append(_correctives(fitted, np.asarray(basis)).astype(np.float32))
     stacked = np.stack(dense)
     pairs = np.argwhere(np.abs(stacked).max(axis=(0, 3)) > _SMALLEST)
     return pairs, stacked[:, pairs[:, 0], pairs[:, 1]]
@@ -276,11 +276,24 @@ def transferred_fields(fitted: Fitted, vertices: Float[Array, "N 3"], eyes: tupl
         "region_weights": np.clip(_padded(regions[..., None], count)[..., 0], 0, 1),
     }
     if len(template.pose_basis):
-        fields["pose_basis"] = _padded(fitted.carry(np.asarray(template.pose_basis)), count)
+        fields["pose_basis"] = _padded(_correctives(fitted, np.asarray(template.pose_basis)), count)
         fields["pose_features"] = template.pose_features
     if len(template.landmarks478_vertices):
         fields["landmarks478_vertices"], fields["landmarks478_weights"] = _landmarks478(fitted, vertices, eyes)
     return fields
+
+
+def _correctives(fitted: Fitted, basis: Float[Array, "K W 3"]) -> Float[Array, "K V 3"]:
+    """Correctives at the foreign skin, smoothed: under the jaw neighbours may read off places that lie apart."""
+    values = np.moveaxis(fitted.carry(basis), 1, 0)
+    flat = values.reshape(len(values), -1)
+    average = _averaging(fitted.faces, len(values))
+    inner = ~fitted.points.found
+    for _ in range(_SMOOTHING):
+        flat = 0.5 * flat + 0.5 * (average @ flat)
+        flat[inner] = 0
+    result = flat.reshape(values.shape)
+    return np.moveaxis(np.where(np.abs(result) < _SMALLEST, 0, result), 0, 1)
 
 
 def _padded(values: Float[Array, "*batch V C"], count: int) -> Float[Array, "*batch N C"]:
