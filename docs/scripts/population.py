@@ -1,6 +1,6 @@
 """Renders random people of a model from the front and from the side, women above and men below, to look at.
 
-    python docs/scripts/population.py data/hack_open/hack-open.npz -o docs/pictures/population.jpg
+python docs/scripts/population.py data/hack_open/hack-open.npz -o docs/pictures/population.jpg
 """
 
 from __future__ import annotations

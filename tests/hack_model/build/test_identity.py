@@ -77,7 +77,7 @@ def test_alignment_takes_out_any_similarity():
     random = np.random.default_rng(3)
     target = random.normal(size=(20, 3))
     weight = random.uniform(0.1, 1, 20)
-    moved = 1.7 * Rotation.random(random_state=1).apply(target) + [1, 2, 3]
+    moved = 1.7 * Rotation.random(rng=np.random.default_rng(1)).apply(target) + [1, 2, 3]
     np.testing.assert_allclose(align(moved, target, weight), target, atol=1e-9)
 
 
