@@ -1,6 +1,8 @@
 """Renders random people of a model from the front and from the side, women above and men below, to look at.
 
-python docs/scripts/population.py data/hack_open/hack-open.npz -o docs/pictures/population.jpg
+    python docs/scripts/population.py data/hack_open/hack-open.npz -o docs/pictures/population.jpg
+
+Fronts have the model's colours, profiles are clay, where shape alone is to be judged.
 """
 
 from __future__ import annotations
