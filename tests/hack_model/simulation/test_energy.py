@@ -39,10 +39,11 @@ def test_gradient_is_the_slope_of_the_energy(elastic: Elastic, activation: np.nd
     assert (gradient * way).sum() == pytest.approx(slope, rel=1e-5)
 
 
-def test_hessian_is_the_slope_of_the_gradient(elastic: Elastic) -> None:
-    """Swollen until its pressure is nought, no eigenvalue is negative, so nothing has been cut off."""
+@pytest.mark.parametrize("swelling", [1.0, 1.5])
+def test_hessian_is_the_slope_of_the_gradient(elastic: Elastic, swelling: float) -> None:
+    """Swollen until its pressure is nought, or a little tension, no eigenvalue is negative, so nothing is cut off."""
     random = np.random.default_rng(2)
-    nodes = elastic.rest * np.cbrt(1 + (1 - 2 * POISSON) / (2 * POISSON))
+    nodes = elastic.rest * np.cbrt(1 + swelling * (1 - 2 * POISSON) / (2 * POISSON))
     way = random.normal(size=nodes.shape)
     slope = (
         elastic.derivatives(nodes + 1e-8 * way, ACTIVE)[0] - elastic.derivatives(nodes - 1e-8 * way, ACTIVE)[0]
