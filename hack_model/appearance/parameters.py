@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -28,23 +29,23 @@ class Trait:
 
 
 TRAITS: Final = (
-    Trait("melanin", 0, 1, 0.14, "of the skin, in steps that look equal: 0 the lightest, 1 the darkest people"),
-    Trait("pheomelanin", 0, 1, 0.2, "share of the red-yellow kind in the skin's melanin"),
+    Trait("melanin", 0, 1, 0.3, "of the skin, in steps that look equal: 0 the lightest, 1 the darkest people"),
+    Trait("pheomelanin", 0, 1, 0.45, "share of the red-yellow kind in the skin's melanin"),
     Trait("haemoglobin", 0, 3, 1.0, "blood in the skin relative to a face at rest: 0.4 pale, 2 flushed"),
-    Trait("oxygenation", 0.2, 1, 0.75, "share of the haemoglobin that carries oxygen: less is bluer"),
+    Trait("oxygenation", 0.2, 1, 0.85, "share of the haemoglobin that carries oxygen: less is bluer"),
     Trait("lip_colour", 0, 2.5, 1.0, "how much redder the lips are than the skin, relative to the average"),
     Trait("freckles", 0, 1, 0.08, "amount of freckles"),
     Trait("moles", 0, 1, 0.2, "number of moles, 1 is about sixty on head and neck"),
     Trait("age", 0, 1, 0.25, "wrinkles at rest, coarseness and spots: 0 a child's skin, 1 that of a person of 85"),
     Trait("pores", 0, 1, 0.5, "depth of the pores"),
     Trait("sebum", 0, 1, 0.4, "oil on the skin: 0 matt, 1 shiny"),
-    Trait("hair", 0, 1, 0.7, "melanin of brows, lashes and beard: 0 blond, 0.5 brown, 1 black"),
+    Trait("hair", 0, 1, 0.8, "melanin of brows, lashes and beard: 0 blond, 0.5 brown, 1 black"),
     Trait("hair_red", 0, 1, 0.1, "share of pheomelanin in it: 1 is red hair"),
     Trait("grey", 0, 1, 0.0, "share of hairs without pigment"),
-    Trait("brows", 0, 1, 0.78, "density of the brows"),
+    Trait("brows", 0, 1, 0.85, "density of the brows"),
     Trait("beard", 0, 1, 0.0, "stubble: 0 none or freshly shaven smooth, 0.4 a shadow, 1 dense"),
     Trait("scalp", 0, 1, 0.0, "stubble of a shaven head"),
-    Trait("iris", 0, 1, 0.45, "melanin of the iris: 0 blue, 0.4 green to hazel, 0.65 brown, 1 nearly black"),
+    Trait("iris", 0, 1, 0.62, "melanin of the iris: 0 blue, 0.4 green to hazel, 0.65 brown, 1 nearly black"),
     Trait("veins", 0, 1, 0.3, "redness of the white of the eye"),
 )
 """Every parameter of :class:`Appearance`, in the order of its array."""
@@ -82,10 +83,11 @@ class Appearance:
     def __post_init__(self) -> None:
         for trait in TRAITS:
             value = getattr(self, trait.name)
+            if not isinstance(value, Real):
+                raise ParameterError(f"{trait.name}: {value!r} is no number")
             if not trait.low <= value <= trait.high:
                 raise ParameterError(f"{trait.name}: {value:g} lies outside {trait.low:g}…{trait.high:g}")
-        if self.seed < 0 or int(self.seed) != self.seed:
-            raise ParameterError(f"seed: {self.seed} is no number from 0 up")
+        _require_seed(self.seed)
 
     @classmethod
     def parse(cls, text: str) -> Appearance:
@@ -112,9 +114,9 @@ class Appearance:
         """Person number ``seed`` of a plausible population of adults.
 
         Skin from light to dark with equal chances; eyes and hair are seldom lighter than the skin lets expect, hair
-        greys with age, half of the people can grow a beard.
+        greys with age, half of the people can grow a beard. Raises :class:`ParameterError` for a seed below 0.
         """
-        generator = np.random.default_rng([seed, 9176])
+        generator = np.random.default_rng([_require_seed(seed), 9176])
         melanin = generator.uniform(0.02, 0.98)
         age = generator.beta(1.6, 2.2)
         dark = np.clip(melanin * 1.5, 0, 1)
@@ -155,6 +157,12 @@ class Appearance:
     def to_array(self) -> Float[Array, " n"]:
         """The parameters but the seed as numbers in the order of :data:`TRAITS`."""
         return np.array([getattr(self, name) for name in NAMES])
+
+
+def _require_seed(seed: int) -> int:
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ParameterError(f"seed: {seed!r} is no whole number from 0 up")
+    return int(seed)
 
 
 def _limited(name: str, value: float) -> float:

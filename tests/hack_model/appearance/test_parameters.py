@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,6 +56,18 @@ def test_text_is_read() -> None:
 def test_wrong_text_is_named(text: str, said: str) -> None:
     with pytest.raises(ParameterError, match=said):
         Appearance.parse(text)
+
+
+@pytest.mark.parametrize("wrong", [{"melanin": "dark"}, {"iris": None}, {"seed": -1}, {"seed": 1.5}, {"seed": "x"}])
+def test_values_of_a_wrong_kind_are_named(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match=next(iter(wrong))):
+        Appearance(**wrong)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5])
+def test_a_person_has_a_whole_number(seed: Any) -> None:
+    with pytest.raises(ParameterError, match="seed"):
+        Appearance.random(seed)
 
 
 def test_arrays_are_checked() -> None:
