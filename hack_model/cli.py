@@ -248,6 +248,9 @@ def build(
             built = make(output, from_, template=template, progress=progress, download=download, say=_say)
         _report_files([built])
         return
+    for hint, wish in (("--download", download), ("--template", template)):
+        if wish:
+            raise typer.BadParameter(f"{source.value} takes none", param_hint=hint)
     if source is Source.hack_release:
         from hack_model.release import read_release
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,8 @@ def export_clip(
     rotation, translation and scale. Skin and eyes are those of an ``appearance`` (the default one where it is ``None``)
     on maps of ``maps`` pixels a side, wrinkled as in the first frame written; 0 leaves the model's plain materials. OBJ
     carries the colour alone, PLY nothing of it. Raises :class:`FormatError` for another suffix, a frame the clip does
-    not have, or a texture where the format carries none, and :class:`AssetError` for a model that an appearance cannot
-    be drawn on.
+    not have, or a texture or appearance where the format carries none, and :class:`AssetError` for a model that an
+    appearance cannot be drawn on.
     """
     path = Path(path)
     writer = _WRITERS.get(path.suffix.lower())
@@ -56,8 +57,7 @@ def export_clip(
         raise FormatError(f"frame {frame}: the clip has {len(clip)} frames, 0 to {len(clip) - 1}")
     clip = clip.for_model(model)
     clip = clip if frame is None else clip[frame]
-    materials = chosen_materials(model.asset, appearance, maps, clip=clip)
-    return writer(_Export(clip, path, model, texture, materials, placement))
+    return writer(_Export(clip, path, model, texture, appearance, maps, placement))
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,14 @@ class _Export:
     path: Path
     model: HACK
     texture: str | Path | None
-    materials: Sequence[Material]
+    appearance: Appearance | None
+    maps: int
     placement: bool
+
+    @cached_property
+    def materials(self) -> Sequence[Material]:
+        """The head's surfaces; painting them takes seconds."""
+        return chosen_materials(self.model.asset, self.appearance, self.maps, clip=self.clip)
 
     @property
     def rig(self) -> Rig:
@@ -111,8 +117,9 @@ def _write_obj(job: _Export) -> list[Path]:
 def _write_ply(job: _Export) -> list[Path]:
     from hack_model.formats.ply import write_ply
 
-    if job.texture is not None:
-        raise FormatError(f"{job.path}: PLY carries no texture; leave --texture out, or write .glb or .obj")
+    for name, wish in (("texture", job.texture), ("appearance", job.appearance)):
+        if wish is not None:
+            raise FormatError(f"{job.path}: PLY carries no {name}; leave --{name} out, or write .glb or .obj")
     return [write_ply(job.path, job.model.asset, job.first_frame())]
 
 

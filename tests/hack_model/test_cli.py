@@ -18,7 +18,7 @@ from hack_model.release import read_release
 from tests.hack_model.test_release import Release
 from tests.support.synthetic import synthetic_asset
 
-COMMANDS = ("info", "export", "appearance", "build", "train", "evaluate", "fit", "addon")
+COMMANDS = ("info", "export", "appearance", "build", "train", "evaluate", "convert", "fit", "addon")
 
 
 def run(*words: str | Path):
@@ -151,6 +151,8 @@ def test_export_refuses_what_it_cannot_write(model: Path, clip: Path, tmp_path: 
     failed(run("export", clip, "-o", tmp_path / "head", "-m", model), "without suffix")
     failed(run("export", clip, "-o", tmp_path / "a.glb", "-m", model, "--frame", "3"), "3 frames, 0 to 2")
     failed(run("export", clip, "-o", tmp_path / "a.ply", "-m", model, "--texture", clip), "PLY carries no texture")
+    plain = run("export", clip, "-o", tmp_path / "a.ply", "-m", model, "--appearance", "melanin=0.5")
+    failed(plain, "PLY carries no appearance")
     failed(run("export", clip, "-o", tmp_path / "a.glb", "-m", model, "--texture", clip), "neither PNG nor JPEG")
     failed(run("export", model, "-o", tmp_path / "a.glb", "-m", model), "not a clip")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["clip.npz", "model.npz"]
@@ -203,6 +205,15 @@ def test_build_reports_a_source_that_is_not_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("wish", [("--download",), ("--template", "model.npz")])
+@pytest.mark.parametrize("source", ["makehuman", "hack-release"])
+def test_build_refuses_what_a_source_has_no_use_for(tmp_path: Path, source: str, wish: tuple[str, ...]) -> None:
+    result = run("build", "--source", source, "--from", tmp_path, "-o", tmp_path / "model.npz", *wish)
+    assert result.exit_code == 2
+    assert wish[0] in result.output
+    assert f"{source} takes none" in result.output
+
+
 def test_build_reads_the_official_release(tmp_path: Path) -> None:
     release = Release(tmp_path / "HACK-Model")
     output = tmp_path / "release.npz"
@@ -236,7 +247,7 @@ def test_appearance_lists_its_parameters() -> None:
 
 
 def test_appearance_paints_maps(tmp_path: Path) -> None:
-    result = run("appearance", "melanin=0.7,seed=2", "-o", tmp_path / "maps", "--size", 64)
+    result = run("appearance", "melanin=0.7,seed=2", "-o", tmp_path / "maps", "--size", "64")
     assert result.exit_code == 0, result.output
     assert {"albedo.png", "normal.png", "roughness.png"} <= {file.name for file in (tmp_path / "maps").iterdir()}
     failed(run("appearance", "melanin=7", "-o", tmp_path / "maps"), "melanin: 7 lies outside 0…1")
