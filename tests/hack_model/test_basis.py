@@ -34,6 +34,7 @@ def test_every_form_says_the_same(seed: int, share: float, refined: bool) -> Non
     np.testing.assert_array_equal(basis.control(), control)
     chosen = random.integers(0, wanted.shape[1], (4, 3))
     np.testing.assert_allclose(basis.at(chosen), wanted[:, chosen], atol=1e-5)
+    assert basis.at(np.zeros(0, int)).shape == (5, 0, 3)
     np.testing.assert_allclose(basis[[3, 1]].dense(), wanted[[3, 1]], atol=1e-5)
     np.testing.assert_allclose(basis[1:4].at(chosen), wanted[1:4, chosen], atol=1e-5)
     assert set(np.flatnonzero(np.abs(wanted).max(axis=(0, 2), initial=0) > 1e-6)) <= set(basis.support)
