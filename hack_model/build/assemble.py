@@ -107,13 +107,6 @@ class Control:
         places = np.repeat(np.arange(count), width)[used], self.columns.ravel()[used]
         return sp.csr_matrix((self.weights.ravel()[used], places), (count, shape_of(self.rows)[0]))
 
-    def on_base(self, values: Float[Array, "*batch C 3"]) -> Float[Array, "*batch N 3"]:
-        """Values of the control vertices that are base vertices, at their places there; not a number elsewhere."""
-        single = np.flatnonzero(self.rows.getnnz(axis=1) == 1)
-        result = np.full((*values.shape[:-2], shape_of(self.rows)[1], 3), np.nan, np.float32)
-        result[..., self.rows[single].nonzero()[1], :] = values[..., single, :]
-        return result
-
 
 def shape_of(matrix: sp.csr_matrix) -> tuple[int, int]:
     """Numbers of rows and columns of a sparse matrix, whose attribute ``shape`` may be None by its type."""

@@ -48,7 +48,7 @@ class Rule:
     @property
     def twin(self) -> Rule:
         """The same on the other side of the face."""
-        return Rule(tuple(_other_side(name) for name in self.sources), self.peaks, self.repair, self.share)
+        return Rule(tuple(other_side(name) for name in self.sources), self.peaks, self.repair, self.share)
 
 
 def read_rules() -> list[Rule]:
@@ -69,7 +69,8 @@ def read_rules() -> list[Rule]:
     return rules
 
 
-def _other_side(name: str) -> str:
+def other_side(name: str) -> str:
+    """The name of an expression's mirror image; its own where it has no side."""
     for one, other in (("_L", "_R"), ("Left", "Right")):
         if name.endswith(one):
             return name.removesuffix(one) + other

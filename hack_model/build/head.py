@@ -59,12 +59,6 @@ class Head:
         """Centres of the left and the right eyeball."""
         return np.stack([self.base[self.groups[f"helper-{side}-eye"]].mean(axis=0) for side in "lr"])
 
-    @cached_property
-    def eye_radius(self) -> float:
-        """Radius of MakeHuman's eyeballs in metres."""
-        ball = self.base[self.groups["helper-l-eye"]]
-        return float(np.linalg.norm(ball - self.eye_centres[0], axis=1).mean())
-
     def target(self, name: str) -> Float[Array, "N 3"]:
         """A target's displacement of every base vertex, in the model's size."""
         return self.source.target(name) * np.float32(self.scale)

@@ -35,7 +35,7 @@ and over which share of the field they set in. Chosen by the stretch and the loo
 
 
 def head_line_height(points: Float[Array, "V 3"]) -> Float[Array, " V"]:
-    """Height above the line from occiput over ear lobe and jaw to chin, above which the skin is rigid with the skull."""
+    """Height above the line from occiput over ear lobe and jaw to chin; above it skin is rigid with the skull."""
     z, y = np.array(_HEAD_LINE).T
     return points[:, 1] - np.interp(points[:, 2], z, y)
 

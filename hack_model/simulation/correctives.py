@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hack_model.arrayfile import atomic_file, read_arrays
+from hack_model.arrayfile import read_arrays, write_arrays
 from hack_model.asset import ModelAsset
 from hack_model.basis import Basis, Refinement
 from hack_model.errors import AssetError
@@ -52,17 +52,16 @@ class Correctives:
         """Writes the file, 16 bits a number; replaces it only when complete."""
         scale = np.maximum(np.abs(self.basis).max(axis=(1, 2)), 1e-12) / _LEVELS
         values = np.rint(self.basis / scale[:, None, None]).astype(np.int16)
-        with atomic_file(path) as stream:
-            np.savez_compressed(
-                stream,
-                features=self.features.astype(np.int32),
-                vertices=self.vertices.astype(np.int32),
-                control_count=np.array(self.control_count),
-                values=values,
-                scale=scale.astype(np.float32),
-                faces=np.array(self.faces),
-                provenance=np.array(self.provenance),
-            )
+        arrays = {
+            "features": self.features.astype(np.int32),
+            "vertices": self.vertices.astype(np.int32),
+            "control_count": np.array(self.control_count),
+            "values": values,
+            "scale": scale.astype(np.float32),
+            "faces": np.array(self.faces),
+            "provenance": np.array(self.provenance),
+        }
+        write_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: Path, faces: Int[Array, "F 4"]) -> Correctives:

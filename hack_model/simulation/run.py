@@ -34,7 +34,6 @@ Progress = Callable[[str, int, int], None]
 
 FIGURES = "simulation.json"
 """Beside a dataset: what was simulated, how long it took and which poses failed."""
-KINDS = ("single", "flexion", "extension", "turn", "tilt", "combined")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from hack_model import packing
 from hack_model.arrayfile import read_arrays, write_arrays
+from hack_model.build.combinations import other_side
 from hack_model.errors import AssetError
 from hack_model.simulation.correctives import faces_digest
 
@@ -133,23 +134,16 @@ def sorted_pairs(moved: np.ndarray) -> Int[Array, "N 2"]:
     return np.argwhere(moved).astype(np.int32)
 
 
-def other_side(name: str) -> str:
+def mirror_name(name: str) -> str:
     """The name of an expression's or combination's mirror image."""
-    return "+".join(_other(part) for part in name.split("+"))
-
-
-def _other(name: str) -> str:
-    stem, mark, peak = name.partition("@")
-    for one, other in (("_L", "_R"), ("_R", "_L"), ("Left", "Right"), ("Right", "Left")):
-        if stem.endswith(one):
-            return stem.removesuffix(one) + other + mark + peak
-    return name
+    parts = (part.partition("@") for part in name.split("+"))
+    return "+".join(other_side(source) + mark + peak for source, mark, peak in parts)
 
 
 def mirror_rows(names: Sequence[str]) -> Int[Array, " R"]:
     """The row of each name's mirror image; a combination's sources may come in another order there."""
     place = {frozenset(name.split("+")): row for row, name in enumerate(names)}
     try:
-        return np.array([place[frozenset(other_side(name).split("+"))] for name in names])
+        return np.array([place[frozenset(mirror_name(name).split("+"))] for name in names])
     except KeyError as missing:
         raise AssetError(f"no expression or combination is the mirror image of {sorted(missing.args[0])}") from missing
