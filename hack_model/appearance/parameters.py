@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -83,7 +82,7 @@ class Appearance:
     def __post_init__(self) -> None:
         for trait in TRAITS:
             value = getattr(self, trait.name)
-            if not isinstance(value, Real):
+            if not isinstance(value, int | float | np.number):
                 raise ParameterError(f"{trait.name}: {value!r} is no number")
             if not trait.low <= value <= trait.high:
                 raise ParameterError(f"{trait.name}: {value:g} lies outside {trait.low:g}…{trait.high:g}")
@@ -159,8 +158,8 @@ class Appearance:
         return np.array([getattr(self, name) for name in NAMES])
 
 
-def _require_seed(seed: int) -> int:
-    if not isinstance(seed, Integral) or seed < 0:
+def _require_seed(seed: Any) -> int:
+    if not isinstance(seed, int | np.integer) or seed < 0:
         raise ParameterError(f"seed: {seed!r} is no whole number from 0 up")
     return int(seed)
 
