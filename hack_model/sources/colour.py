@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from scipy import ndimage
 
-from hack_model.asset import split_quads
+from hack_model.appearance.texels import texels_of
 from hack_model.sources.transfer import Fitted, region
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, UInt8
+    from jaxtyping import Float, UInt8
+
+    from hack_model.asset import ModelAsset
 
     Array = np.ndarray
 
@@ -20,63 +23,25 @@ _SEAM: Final = 0.05
 """Texture coordinates of one triangle's corners farther apart than this lie on both sides of a seam."""
 
 
-def carried_albedo(
-    fitted: Fitted, uv: Float[Array, "T 2"], face_uv: Int[Array, "F 4"], size: int = SIZE
-) -> UInt8[Array, "H W 3"]:
-    """The template's colour map for the foreign skin, whose faces have the texture coordinates ``face_uv``.
+def with_carried_albedo(asset: ModelAsset, fitted: Fitted, size: int = SIZE) -> ModelAsset:
+    """The foreign asset, whose first vertices are the fitted skin, with the template's colour map on its own layout.
 
-    Skin that cannot be seen from outside takes the mean colour of the template's mouth. Empty when the template has no
-    colour map.
+    Skin that cannot be seen from outside takes the mean colour of the template's mouth. Without a colour map in the
+    template there is none here.
     """
     pixels = fitted.template.albedo
     if not pixels.size:
-        return pixels
-    triangle, weights = texels(uv, split_quads(face_uv), size)
-    covered = triangle >= 0
-    corners = split_quads(fitted.faces)[triangle[covered]]
-    shares = weights[covered]
-    template_uv = _vertex_uv(fitted)
-    at_corners, found = template_uv[corners], fitted.points.found[corners]
-    spread = np.ptp(at_corners, axis=1).max(axis=1)
-    place = np.einsum("nk,nkc->nc", shares, at_corners)
-    torn = (spread > _SEAM) | ~found.all(axis=1)
-    strongest = np.argmax(np.where(found, shares, -1), axis=1)
+        return asset
+    texels = texels_of(asset, size)
+    corners = texels.chart.vertices[texels.corners]
+    at_corners, found = _vertex_uv(fitted)[corners], fitted.points.found[corners]
+    place = np.einsum("nk,nkc->nc", texels.weights, at_corners)
+    torn = (np.ptp(at_corners, axis=1).max(axis=1) > _SEAM) | ~found.all(axis=1)
+    strongest = np.argmax(np.where(found, texels.weights, -1), axis=1)
     place[torn] = at_corners[np.flatnonzero(torn), strongest[torn]]
     colour = _bilinear(pixels, place)
     colour[~found.any(axis=1)] = _bilinear(pixels, _mouth_uv(fitted)).mean(axis=0)
-    image = np.zeros((size, size, 3))
-    image[covered] = colour
-    nearest: Any = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)
-    image = image[nearest[0], nearest[1]]
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
-
-
-def texels(
-    uv: Float[Array, "T 2"], triangles: Int[Array, "N 3"], size: int
-) -> tuple[Int[Array, "H W"], Float[Array, "H W 3"]]:
-    """The triangle under each texel of a map (-1 none) and its barycentric weights there; first row at v = 1."""
-    points = uv[triangles] * [size, -size] + [0, size]  # (N, 3, 2)
-    low = np.clip(np.floor(points.min(axis=1) - 0.5), 0, size).astype(int)
-    high = np.clip(np.ceil(points.max(axis=1) + 0.5), 0, size).astype(int)
-    spans = np.maximum(high - low, 0)
-    counts = spans.prod(axis=1)
-    owner = np.repeat(np.arange(len(triangles)), counts)
-    place = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-    width = np.maximum(spans[owner, 0], 1)
-    x, y = low[owner, 0] + place % width, low[owner, 1] + place // width
-    first, edge, other = points[owner, 0], points[owner, 1] - points[owner, 0], points[owner, 2] - points[owner, 0]
-    offset = np.stack([x + 0.5, y + 0.5], axis=1) - first
-    area = edge[:, 0] * other[:, 1] - edge[:, 1] * other[:, 0]
-    flat = np.abs(area) < 1e-12
-    area = np.where(flat, 1, area)
-    second = (offset[:, 0] * other[:, 1] - offset[:, 1] * other[:, 0]) / area
-    third = (edge[:, 0] * offset[:, 1] - edge[:, 1] * offset[:, 0]) / area
-    weights = np.stack([1 - second - third, second, third], axis=1)
-    inside = (weights >= -1e-6).all(axis=1) & ~flat
-    index, shares = np.full((size, size), -1), np.zeros((size, size, 3))
-    index[y[inside], x[inside]] = owner[inside]
-    shares[y[inside], x[inside]] = weights[inside]
-    return index, shares
+    return replace(asset, albedo=np.clip(np.rint(texels.filled(colour)), 0, 255).astype(np.uint8))
 
 
 def _vertex_uv(fitted: Fitted) -> Float[Array, "V 2"]:

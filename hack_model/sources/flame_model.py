@@ -23,7 +23,7 @@ from hack_model.kinematics import rotation_matrix
 from hack_model.names import SKELETON
 from hack_model.schema import SCHEMA_VERSION
 from hack_model.sources import transfer
-from hack_model.sources.colour import carried_albedo
+from hack_model.sources.colour import with_carried_albedo
 from hack_model.sources.flame import JOINTS, LICENCE, FlameModel
 from hack_model.sources.registration import Landmarks
 from hack_model.sources.surface import SurfacePoints, connected_pieces, mirror_vertices
@@ -98,13 +98,11 @@ def build_flame(
     for name, part in parts[1:]:
         weights[part, SKELETON.index(name)] = 1
     fields["weights"] = weights
-    skin_faces = (flame.faces < pieces.skin.stop).all(axis=1)
-    fields["albedo"] = carried_albedo(fitted, uv, face_uv[skin_faces])
     if len(template.landmarks68_vertices):
         found = fitted.surface.closest(transfer.landmark_places(fitted, "landmarks68"))
         fields["landmarks68_vertices"], fields["landmarks68_weights"] = found.vertices, found.weights
     progress("carry skeleton and larynx", 2, 2)
-    return ModelAsset.from_arrays(fields)
+    return with_carried_albedo(ModelAsset.from_arrays(fields), fitted)
 
 
 def find_pieces(flame: FlameModel) -> Pieces:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,7 +23,7 @@ from hack_model.names import HACK_EXPRESSIONS, SKELETON
 from hack_model.resources import data_folder
 from hack_model.schema import SCHEMA_VERSION
 from hack_model.sources import transfer
-from hack_model.sources.colour import carried_albedo
+from hack_model.sources.colour import with_carried_albedo
 from hack_model.sources.ict import IctModel, Span
 from hack_model.sources.registration import Landmarks
 from hack_model.sources.surface import SurfacePoints, connected_pieces, mirror_vertices
@@ -133,12 +133,11 @@ def build_ict(
     fields |= transfer.identity_fields(fitted, fields["shape_basis"][:, skin])
     fields["weights"] = _all_weights(mesh, fields["weights"])
     progress("carry the colours", 2, 3)
-    fields["albedo"] = carried_albedo(fitted, mesh.uv, mesh.face_uv[: len(skin_faces)])
-    asset = ModelAsset.from_arrays(fields)
+    asset = with_carried_albedo(ModelAsset.from_arrays(fields), fitted)
     table = data_folder() / "ict" / "landmarks478.csv"
     if belongs_to(table, asset.faces, asset.part_names, asset.part_vertices):
         vertices, weights = read_points(table)
-        asset = ModelAsset.from_arrays({**fields, "landmarks478_vertices": vertices, "landmarks478_weights": weights})
+        asset = replace(asset, landmarks478_vertices=vertices, landmarks478_weights=weights)
     progress("carry the colours", 3, 3)
     return asset
 
