@@ -136,7 +136,7 @@ def _pigments(
     # The vermilion has a thin epidermis with little pigment over many vessels; its lower rim is the fuller.
     lines = lattice(size, 300, 60, seed + 10).reshape(-1)[texels.index]
     lips = places.lips * (0.92 + 0.05 * lines)
-    melanin -= (0.14 - 0.26 * appearance.melanin) * lips
+    melanin -= (0.14 - 0.40 * appearance.melanin) * lips
     blood *= np.exp(lips * (1.15 + 0.5 * np.log1p(appearance.lip_colour)) * min(appearance.lip_colour, 1.0) ** 0.5)
     inner = np.maximum(places.mouth, places.sockets)
     melanin += inner * (-0.45 - melanin)
