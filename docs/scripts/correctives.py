@@ -19,7 +19,7 @@ from fitting.shading import ambient, lamp
 from hack_model import HACK, ModelAsset
 from hack_model.posing import neck_pose
 from hack_model.resources import default_model_path
-from hack_model.simulation.correctives import without_correctives
+from hack_model.training.spaces import uncorrected
 
 POSES = {
     "flexion 50°": (50, 0, 0),
@@ -69,7 +69,7 @@ def main() -> None:
     shape = sum(
         getattr(arguments, name) * np.asarray(asset.directions[names.index(name)], float) for name in ("sex", "weight")
     )
-    models = [HACK.from_asset(without_correctives(asset)), HACK.from_asset(asset)]
+    models = [HACK.from_asset(uncorrected(asset)), HACK.from_asset(asset)]
     chosen = CHOSEN
     if arguments.turntable:
         chosen = tuple((name, azimuth, 1) for name in POSES for azimuth in range(-135, 181, 45))

@@ -15,11 +15,12 @@ from hack_model.arrayfile import atomic_file
 from hack_model.cli import progress_bar
 from hack_model.model import HACK, load
 from hack_model.simulation import measure
-from hack_model.simulation.correctives import described, with_correctives, without_correctives
+from hack_model.simulation.correctives import described, with_correctives
 from hack_model.simulation.learn import learn
 from hack_model.simulation.people import held_out_people
 from hack_model.simulation.run import FIGURES, Amount, Progress, neck_body, simulate
 from hack_model.training.dataset import Dataset
+from hack_model.training.spaces import uncorrected
 
 COMMAND = "python -m hack_model.simulation -o data/hack_open/correctives.npz"
 
@@ -48,7 +49,7 @@ def main(
 
 def make_correctives(model: HACK, output: Path, folder: Path, amount: Amount, progress: Progress) -> dict[str, Any]:
     """The whole way; returns the figures that also lie in the file and, as JSON, beside the datasets in ``folder``."""
-    bare = HACK.from_asset(without_correctives(model.asset))
+    bare = HACK.from_asset(uncorrected(model.asset))
     simulate(bare, folder, amount, progress)
     body = neck_body(bare)
     start = time.perf_counter()

@@ -102,12 +102,6 @@ def faces_digest(faces: Int[Array, "F 4"]) -> str:
     return hashlib.sha256(np.ascontiguousarray(faces, np.int32).tobytes()).hexdigest()
 
 
-def without_correctives(asset: ModelAsset) -> ModelAsset:
-    """The asset with plain linear blend skinning."""
-    bare = np.zeros((0, asset.vertex_count, 3), np.float32)
-    return replace(asset, pose_basis=bare, pose_features=np.zeros(0, int))
-
-
 def with_correctives(asset: ModelAsset, correctives: Correctives) -> ModelAsset:
     """The asset with these correctives in place of its own. Raises :class:`AssetError`."""
     refinement = asset.shape_basis.refinement

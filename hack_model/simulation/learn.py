@@ -11,11 +11,12 @@ import numpy as np
 from hack_model.asset import ModelAsset
 from hack_model.build.skinning import head_line_height
 from hack_model.model import HACK
-from hack_model.simulation.correctives import Correctives, faces_digest, without_correctives
+from hack_model.simulation.correctives import Correctives, faces_digest
 from hack_model.simulation.registration import ControlNeck, smoothed
 from hack_model.simulation.volume import NeckVolume
 from hack_model.training.dataset import Dataset
 from hack_model.training.dynamic import FEATURES, PosedMeshes, iterate, prepared
+from hack_model.training.spaces import uncorrected
 from hack_model.training.static import Neutrals, Progress
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def learn(
     asset: ModelAsset, dataset: Dataset, volume: NeckVolume, progress: Progress, noise: float = NOISE
 ) -> Correctives:
     """Correctives of an asset without any, from a dataset of necks simulated in ``volume``."""
-    bare = without_correctives(asset)
+    bare = uncorrected(asset)
     with tempfile.TemporaryDirectory() as folder:
         neutrals = Neutrals.create(Path(folder) / "neutral.npy", dataset, HACK.from_asset(bare), progress)
         meshes = PosedMeshes.of(dataset, neutrals, bare.expression_names)

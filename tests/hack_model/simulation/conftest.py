@@ -12,9 +12,9 @@ import hack_model
 from hack_model.model import HACK
 from hack_model.simulation.anatomy import Anatomy, Tissue
 from hack_model.simulation.body import Fibres, NeckBody
-from hack_model.simulation.correctives import without_correctives
 from hack_model.simulation.run import neck_body
 from hack_model.simulation.volume import NeckVolume, signed_volumes
+from hack_model.training.spaces import uncorrected
 
 CORRECTIVES = Path(__file__).parents[3] / "data" / "hack_open" / "correctives.npz"
 
@@ -26,7 +26,7 @@ def model() -> HACK:
 
 @pytest.fixture(scope="session")
 def bare(model: HACK) -> HACK:
-    return HACK.from_asset(without_correctives(model.asset))
+    return HACK.from_asset(uncorrected(model.asset))
 
 
 @pytest.fixture(scope="session")

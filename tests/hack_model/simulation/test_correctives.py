@@ -14,7 +14,7 @@ from hack_model.formats.surface import vertex_normals
 from hack_model.model import HACK
 from hack_model.posing import neck_pose
 from hack_model.simulation.body import NeckBody
-from hack_model.simulation.correctives import Correctives, with_correctives, without_correctives
+from hack_model.simulation.correctives import Correctives, with_correctives
 from hack_model.simulation.learn import learn
 from hack_model.simulation.measure import crossings, volume_change
 from hack_model.simulation.neck import NeckSimulation
@@ -22,6 +22,7 @@ from hack_model.simulation.people import held_out_people
 from hack_model.simulation.poses import combined, mirrored
 from hack_model.simulation.registration import ControlNeck
 from hack_model.training.dataset import Dataset, DatasetWriter
+from hack_model.training.spaces import uncorrected
 from tests.hack_model.simulation.conftest import CORRECTIVES
 
 
@@ -162,7 +163,7 @@ def test_a_file_for_other_faces_is_refused(model: HACK, correctives: Correctives
 
 
 def test_a_model_without_a_control_mesh_is_refused(model: HACK, body: NeckBody) -> None:
-    plain = without_correctives(model.asset)
+    plain = uncorrected(model.asset)
     plain = replace(plain, shape_basis=plain.shape_basis.dense())
     with pytest.raises(AssetError, match="control mesh"):
         ControlNeck.of(plain, body.volume.skin)
