@@ -1,0 +1,165 @@
+"""Expressions of each identity's own: contact after the transfer, the file, and the shipped model's linear space."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hack_model import HACK, ModelAsset
+from hack_model.build.foundation import Foundation, lay_foundation
+from hack_model.build.source import MakeHumanSource
+from hack_model.build.transfer.command import Teacher, make_personal
+from hack_model.build.transfer.personal import PersonalFile, Stamp, mirror_rows, personal_fields
+from hack_model.errors import AssetError
+from hack_model.resources import default_model_path
+from tests.hack_model.build.test_face import Face
+
+BLINK = {"eyeBlink_L": 1.0, "eyeBlink_R": 1.0}
+
+
+@pytest.fixture(scope="module")
+def laid(source: MakeHumanSource) -> Foundation:
+    return lay_foundation(source, identities=12)
+
+
+@pytest.fixture(scope="module")
+def teacher(laid: Foundation) -> Teacher:
+    return Teacher.of(laid)
+
+
+def some_shape(laid: Foundation, seed: int) -> np.ndarray:
+    return np.clip(np.random.default_rng(seed).normal(size=len(laid.identity.basis)), -2.5, 2.5)
+
+
+@pytest.mark.slow
+def test_template_keeps_its_expressions(teacher: Teacher):
+    nothing = np.zeros(teacher.laid.identity.basis.shape[1:])
+    assert np.abs(teacher.people.corrections(nothing)).max() < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_points_that_meet_on_the_template_meet_in_other_people(teacher: Teacher, seed: int):
+    """Margins of the lids in a blink lie as on the template; lips that touch move alike; lids stay off the eyeballs."""
+    people, shape = teacher.people, some_shape(teacher.laid, seed)
+    identity = np.tensordot(shape, teacher.laid.identity.basis, axes=1)
+    own = people.corrections(identity)
+    skin = slice(people.control_count)
+    parting = [np.linalg.norm(lids.rows @ identity[skin], axis=1).max() for lids in people.lid_terms.values()]
+    assert max(parting) > 0.00015  # what everybody's blink leaves
+    for (side, lids), generic in zip(people.lid_terms.items(), parting, strict=True):
+        row = people.names.index(f"eyeBlink_{side[0].upper()}")
+        assert np.linalg.norm(lids.rows @ (identity[skin] + own[row, skin]), axis=1).max() < max(0.0004, 0.3 * generic)
+        vertices = people.template + people.carry @ identity
+        ball, near = people.ball(side, vertices), (people.rings[side] > 0.8) & (people.rings[side] < 11)
+        moved = vertices[: people.skin_count] + people.generic[row] + people.embedding @ own[row, skin]
+        wanted = np.minimum(ball.height(vertices[: people.skin_count]), 0.0007)
+        assert (wanted - ball.height(moved))[near].max() < 0.0003
+    parted = np.abs(people.lip_terms.rows @ own[people.names.index("mouthPress_L"), skin]).max()
+    assert parted < 0.0002
+
+
+@pytest.mark.slow
+def test_lower_teeth_stay_rigid(teacher: Teacher):
+    people, identity = teacher.people, np.tensordot(some_shape(teacher.laid, 5), teacher.laid.identity.basis, axes=1)
+    own = people.corrections(identity)
+    row, teeth = people.names.index("jawOpen"), people.spans["teeth_lower"]
+    rest = (people.template + people.carry @ identity)[teeth]
+    moved = rest + teacher.laid.expression_basis[row, teeth] + (people.carry @ own[row])[teeth]
+    pairs = np.random.default_rng(0).integers(0, len(rest), (400, 2))
+    before, after = (np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1) for points in (rest, moved))
+    np.testing.assert_allclose(after, before, atol=1e-4)
+    assert np.abs((people.carry @ own[row])[teeth]).max() > 1e-4
+
+
+@pytest.mark.slow
+def test_file_is_made_read_and_belongs_to_its_model(
+    laid: Foundation, source: MakeHumanSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("hack_model.build.transfer.command.lay_foundation", lambda *_, **__: laid)
+    made = make_personal(source, people=4, held_out=1, components=3, seed=3)
+    path = made.write(tmp_path / "personal.npz")
+    fields = personal_fields(path, laid)
+    np.testing.assert_allclose(fields["personal_expression_basis"], made.basis, atol=1e-6)
+    np.testing.assert_array_equal(fields["personal_expression_pairs"], made.pairs)
+    assert np.array_equal(made.pairs, np.unique(made.pairs, axis=0))
+    again = make_personal(source, people=4, held_out=1, components=3, seed=3)
+    np.testing.assert_array_equal(again.basis, made.basis)
+    other = dataclasses.replace(laid, expression_basis=laid.expression_basis * np.float32(1.1))
+    with pytest.raises(AssetError, match="expressions have changed"):
+        personal_fields(path, other)
+
+
+def stamp(**changes: object) -> Stamp:
+    plain = Stamp("f", ("jawOpen", "eyeBlink_L"), np.array([2.0, 1.0]), np.array([1.0, 3.0]))
+    return dataclasses.replace(plain, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"faces": "g"}, "other faces"),
+        ({"rows": ("jawOpen",)}, "other expressions"),
+        ({"shape_marks": np.array([2.0, 1.1])}, "shape components have changed"),
+        ({"shape_marks": np.array([2.0, -1.0])}, "shape components have changed"),
+        ({"row_marks": np.array([1.0, 2.5])}, "expressions have changed"),
+    ],
+)
+def test_stamps_tell_models_apart(changes: dict, words: str):
+    assert stamp().difference(stamp()) is None
+    assert words in str(stamp().difference(stamp(**changes)))
+
+
+def test_damaged_file_is_an_error(tmp_path: Path):
+    path = tmp_path / "personal.npz"
+    np.savez(path, faces=np.array("x"))
+    with pytest.raises(AssetError, match="no personalised expressions"):
+        PersonalFile.read(path)
+
+
+def test_mirror_rows_of_combinations():
+    names = ["a_L", "a_R", "jawLeft", "jawRight", "b", "b@50", "a_L+b", "b+a_R", "a_L+a_R"]
+    np.testing.assert_array_equal(mirror_rows(names), [1, 0, 3, 2, 4, 5, 7, 6, 8])
+    with pytest.raises(AssetError, match="mirror image"):
+        mirror_rows(["a_L"])
+
+
+@pytest.fixture(scope="module")
+def asset() -> ModelAsset:
+    return ModelAsset.load(default_model_path())
+
+
+def test_mean_identity_has_everybodys_expressions(asset: ModelAsset):
+    model = HACK.from_asset(asset)
+    assert len(asset.personal_expression_map)
+    rig = model.rig(np.zeros(len(asset.shape_basis)))
+    np.testing.assert_allclose(rig.expression_basis, np.asarray(asset.expression_basis), atol=1e-7)
+
+
+def test_own_expressions_close_the_lids_of_strangers(asset: ModelAsset):
+    """Roots of the lashes, on the margins of the lids, meet as on the template; everybody's blink misses by a mm."""
+    model, face = HACK.from_asset(asset), Face()
+    closed = np.asarray(model(expression=BLINK).vertices, np.float64)
+    part = asset.part("lashes_left")
+    hairs = np.arange(part.start, part.stop, 8)  # eight vertices a hair, root first
+    template = np.asarray(asset.template)
+    upward = template[hairs + 7, 1] > template[hairs, 1]
+    upper, lower = hairs[upward], hairs[~upward]
+    distance = np.linalg.norm(closed[upper, None] - closed[None, lower], axis=2)
+    lower, near = lower[distance.argmin(axis=1)], distance.min(axis=1) < 0.0015
+    assert near.sum() > 30
+    random = np.random.default_rng(77)
+    missed = np.zeros((2, 8))
+    for index in range(8):
+        shape = np.clip(random.normal(size=len(asset.shape_basis)), -2.5, 2.5)
+        for own in range(2):
+            vertices = np.asarray(model.rig(shape, personalised=bool(own))(BLINK).vertices, np.float64)
+            apart = ((vertices - closed)[upper] - (vertices - closed)[lower])[near]
+            missed[own, index] = np.linalg.norm(apart, axis=1).max()
+        assert face.lid_gap(vertices, "eye_left") < 0.3
+    assert missed[0].mean() > 0.0008
+    assert missed[1].mean() < 0.0003
+    assert missed[1].max() < 0.0005
