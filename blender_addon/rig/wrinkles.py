@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import bpy
 import numpy as np
 
+from hack_model.appearance.relief import HOLLOW_LOSS
+
 from .drivers import drive
 
 if TYPE_CHECKING:
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
 LEFT = "hack_left"
 """Mesh attribute: how much each vertex belongs to the subject's left side."""
 _NOTHING = 128 / 255
-_LOSS = (-0.20, -0.30, -0.32)
-"""What the darkest fold takes from red, green and blue; see :func:`hack_model.appearance.relief.shaded`."""
 
 
 def add_masks(mesh: bpy.types.Mesh, looks: Looks) -> None:
@@ -48,7 +48,7 @@ def add_wrinkles(
     separate = tree.nodes.new("ShaderNodeSeparateColor")
     tree.links.new(image.outputs["Color"], separate.inputs["Color"])
     depth = _number(tree, "MULTIPLY", separate.outputs["Blue"], amount)
-    loss = _scaled(tree, _LOSS, depth)
+    loss = _scaled(tree, tuple(-share for share in HOLLOW_LOSS), depth)
     darker = tree.nodes.new("ShaderNodeVectorMath")
     darker.operation = "MULTIPLY_ADD"
     for socket, source in zip(darker.inputs, (colour, loss, colour), strict=False):

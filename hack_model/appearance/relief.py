@@ -27,6 +27,8 @@ _LIP_DEPTH: Final = 0.8e-4
 _ROUGHNESS: Final = 0.54
 _LIP_ROUGHNESS: Final = 0.40
 _WET_ROUGHNESS: Final = 0.22
+HOLLOW_LOSS: Final = (0.20, 0.30, 0.32)
+"""Shares of red, green and blue that the deepest hollow swallows."""
 
 
 def pore_map(texels: Texels, places: Places, appearance: Appearance) -> Float[Array, " n"]:
@@ -77,7 +79,7 @@ def roughness_map(
 
 def shaded(colour: Float[Array, "n 3"], hollow: Float[Array, " n"]) -> Float[Array, "n 3"]:
     """Colour in hollows (0 none … 1 deep): darker and redder, since light there has met skin more than once."""
-    loss = np.clip(hollow, 0, 1)[:, None] * np.array([0.20, 0.30, 0.32], np.float32)
+    loss = np.clip(hollow, 0, 1)[:, None] * np.array(HOLLOW_LOSS, np.float32)
     return colour * (1 - loss)
 
 
