@@ -36,6 +36,11 @@ def corrected(bare: HACK, correctives: Correctives) -> HACK:
     return HACK.from_asset(with_correctives(bare.asset, correctives))
 
 
+def test_the_default_model_has_them(model: HACK, corrected: HACK) -> None:
+    pose = neck_pose(model.asset, 0.4, 0.5, 0.2)
+    assert np.abs(np.asarray(model(pose=pose).vertices) - np.asarray(corrected(pose=pose).vertices)).max() < 2e-5
+
+
 def test_they_move_the_neck_alone_and_nothing_at_rest(bare: HACK, corrected: HACK) -> None:
     assert np.array_equal(np.asarray(bare().vertices), np.asarray(corrected().vertices))
     pose = neck_pose(bare.asset, 0.5, 0.8, 0.3)
