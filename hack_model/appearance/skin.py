@@ -90,7 +90,7 @@ class Skin:
     def maps(self, weights: Mapping[str, float] | None = None) -> SkinMaps:
         """The maps, with each layer of wrinkles folded as far as ``weights`` says (0 where it says nothing).
 
-        Raises :class:`ParameterError` for a layer that does not exist.
+        Raises :class:`ParameterError` for a layer that does not exist or a weight that is not finite.
         """
         amounts = self._amounts(weights or {})
         colour, slopes = self.colour, self.slopes
@@ -128,6 +128,8 @@ class Skin:
         amounts = np.zeros((wrinkles.MAPS, len(layers)), np.float32)
         for number, layer in enumerate(layers):
             amounts[layer.map, number] = weights.get(layer.name, 0.0)
+        if not np.isfinite(amounts).all():
+            raise ParameterError("wrinkles: strengths hold values that are not finite")
         return amounts
 
 

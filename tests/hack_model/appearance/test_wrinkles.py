@@ -150,3 +150,9 @@ def test_images_of_the_folds_add_up_to_the_maps(skin: Skin) -> None:
 def test_unknown_layers_are_named(skin: Skin) -> None:
     with pytest.raises(ParameterError, match="called forhead_L; there are forehead_inner_L"):
         skin.maps({"forhead_L": 1.0})
+
+
+@pytest.mark.parametrize("strength", [np.nan, np.inf])
+def test_strengths_are_finite(skin: Skin, strength: float) -> None:
+    with pytest.raises(ParameterError, match="not finite"):
+        skin.maps({NAMES[0]: strength})
