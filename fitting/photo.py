@@ -41,8 +41,6 @@ FILES = ("clip.npz", "report.json", "head.glb", "texture.png", "overlay.png", "v
 
 _SETTINGS = {"fast": FitSettings(), "quality": FitSettings(iterations=50, tolerance=1e-5)}
 _VIEW_SIDE = 360
-_RELIEF_SIZE = 1024
-"""Pixels a side of the maps of relief and roughness."""
 _RESTING_MOUTH = 0.15  # scores of the mouth up to here are as often a face's own form as an expression
 _CLOSED_EYE = (0.45, 0.75)  # eyeBlink scores between which the irises lose all their weight
 
@@ -218,12 +216,10 @@ def write_fit(
 
 
 def _write_head(path: Path, rig: Rig, clip: Clip, texture: UInt8[Array, "H W 3"]) -> None:
-    """The head with the photo's colours on the default skin's relief, at rest: the photo shows its folds itself."""
-    from hack_model.appearance.materials import chosen_materials
+    """The head as the photo shows it; an export of the clip is complete, with correctives for every other pose."""
     from hack_model.formats.glb import write_glb
 
-    materials = chosen_materials(rig.model.asset, None, _RELIEF_SIZE)
-    write_glb(path, rig, clip, texture=texture, materials=materials, placement=False)
+    write_glb(path, rig, clip, texture=texture, placement=False, idle_correctives=False)
 
 
 def _closed(face: Face) -> tuple[float, float]:

@@ -57,6 +57,7 @@ def write_glb(
     materials: Sequence[Material] | None = None,
     morph_normals: bool = True,
     placement: bool = True,
+    idle_correctives: bool = True,
 ) -> Path:
     """Writes a rig, and a clip's motion where one is given; identity and scale are the rig's, whatever the clip's.
 
@@ -64,14 +65,15 @@ def write_glb(
     ``materials`` are the asset's own by default; :func:`hack_model.appearance.materials.head_materials` gives them maps
     of colour, relief and roughness. ``texture``: PNG or JPEG file or sRGB pixels for the skin's colour instead of the
     material's. ``morph_normals`` adds the targets' normals (about twice the size, right shading of expressions in
-    viewers). ``placement`` False leaves out the clip's rotation and translation and the rig's scale. Raises
-    :class:`FormatError` for a texture that cannot be used and :class:`ParameterError` for a clip that uses an
-    expression the model lacks.
+    viewers). ``placement`` False leaves out the clip's rotation and translation and the rig's scale;
+    ``idle_correctives`` False the pose correctives that the clip does not use, for a smaller file that nobody poses
+    anew. Raises :class:`FormatError` for a texture that cannot be used and :class:`ParameterError` for a clip that uses
+    an expression the model lacks.
     """
     path = Path(path)
     asset = rig.model.asset
     clip = Clip.neutral(asset) if clip is None else clip.for_model(asset, identity=False)
-    writer = _Writer(rig, clip, placement)
+    writer = _Writer(rig, clip, placement, idle_correctives)
     document = writer.document(materials or plain_materials(asset), texture, morph_normals)
     with atomic_file(path) as stream:
         stream.write(b"".join(document.save_to_bytes()))
@@ -79,12 +81,12 @@ def write_glb(
 
 
 class _Writer:
-    def __init__(self, rig: Rig, clip: Clip, placement: bool) -> None:
+    def __init__(self, rig: Rig, clip: Clip, placement: bool, idle_correctives: bool) -> None:
         self.rig, self.clip, self.asset = rig, clip, rig.model.asset
         self.buffer = GltfBuffer()
         self.rest = rest_transforms(rig)
         self.motion = skeleton_motion(rig, clip, self.rest, placement)
-        self.targets = morph_targets(rig, clip)
+        self.targets = morph_targets(rig, clip, idle_correctives=idle_correctives)
 
     def document(
         self,

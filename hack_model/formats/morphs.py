@@ -48,14 +48,17 @@ class MorphTarget:
     weights: Float[Array, " F"]
 
 
-def morph_targets(rig: Rig, clip: Clip) -> list[MorphTarget]:
-    """All targets of a rig, each with its weight in every frame of a clip with the rig's expressions."""
+def morph_targets(rig: Rig, clip: Clip, *, idle_correctives: bool = True) -> list[MorphTarget]:
+    """All targets of a rig, each with its weight in every frame of a clip with the rig's expressions.
+
+    ``idle_correctives`` False leaves out correctives that no frame needs: half of them in a still, all without a pose.
+    """
     return [
         *_expressions(rig, clip),
         *_combinations(rig, clip),
         *_larynx(rig, clip),
         *_larynx_forward(rig, clip),
-        *_correctives(rig, clip),
+        *(target for target in _correctives(rig, clip) if idle_correctives or target.weights.any()),
     ]
 
 

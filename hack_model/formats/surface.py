@@ -71,10 +71,14 @@ def turned_normals(
     rest: Float[Array, "V 3"], normals: Float[Array, "V 3"], offsets: Float[Array, "V 3"], triangles: Int[Array, "N 3"]
 ) -> Float[Array, "V 3"]:
     """Change of the unit normals of ``rest`` when ``offsets`` are added; only where a triangle changes."""
-    changed = np.zeros(len(rest), bool)
+    changed, used = np.zeros((2, len(rest)), bool)
     changed[triangles[_touching(triangles, np.einsum("vc,vc->v", offsets, offsets) > 0)]] = True
     around = triangles[_touching(triangles, changed)]
-    return np.where(changed[:, None], vertex_normals(rest + offsets, around) - normals, 0)
+    used[around] = True
+    place = np.cumsum(used) - 1
+    turned = np.zeros_like(normals)
+    turned[changed] = vertex_normals(rest[used] + offsets[used], place[around])[place[changed]] - normals[changed]
+    return turned
 
 
 def without_noise(values: Float[Array, "V 3"], smallest: float) -> Float[Array, "V 3"]:

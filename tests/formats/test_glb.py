@@ -70,6 +70,17 @@ def test_the_file_is_the_model(model: HACK, tmp_path: Path) -> None:
         np.testing.assert_allclose(file.vertices(frame), placed(model, clip)[frame or 0], atol=3e-6)
 
 
+def test_a_still_needs_no_idle_correctives(model: HACK, tmp_path: Path) -> None:
+    clip = random_clip(model, 1, seed=3)
+    rig = model.rig(clip.shape, clip.scale)
+    whole = GltfFile(write_glb(tmp_path / "whole.glb", rig, clip))
+    still = GltfFile(write_glb(tmp_path / "still.glb", rig, clip, idle_correctives=False))
+    np.testing.assert_allclose(still.vertices(), placed(model, clip)[0], atol=3e-6)
+    left_out = set(whole.target_names) - set(still.target_names)
+    assert len(left_out) >= len(model.asset.pose_features)  # one sign of each at least
+    assert all(name.startswith("poseCorrective") for name in left_out)
+
+
 def test_blender_shows_the_model(model: HACK, blender: Blender, tmp_path: Path) -> None:
     clip = random_clip(model, 3, seed=4)
     found = blender(write_glb(tmp_path / "head.glb", model.rig(clip.shape, clip.scale), clip), 0, 1, 2)
