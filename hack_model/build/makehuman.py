@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray
 
-VERSION = "1.0"
+VERSION = "2.0"
 COMMAND = "hack-model build --source makehuman -o data/hack_open/hack-open.npz"
 
 

@@ -13,6 +13,7 @@ import typer
 
 from hack_model.arrayfile import atomic_file
 from hack_model.cli import progress_bar
+from hack_model.errors import HackError
 from hack_model.model import HACK, load
 from hack_model.simulation import measure
 from hack_model.simulation.correctives import described, with_correctives
@@ -42,8 +43,12 @@ def main(
 
     Then ``hack-model build --source makehuman`` takes the file into the model. About ten minutes.
     """
-    with tempfile.TemporaryDirectory() as scratch, progress_bar() as progress:
-        report = make_correctives(load(model), output, folder or Path(scratch), Amount.of(combined), progress)
+    try:
+        with tempfile.TemporaryDirectory() as scratch, progress_bar() as progress:
+            report = make_correctives(load(model), output, folder or Path(scratch), Amount.of(combined), progress)
+    except HackError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
     typer.echo(json.dumps(report, indent=1))
 
 

@@ -13,7 +13,7 @@ from scipy.spatial import Delaunay, KDTree
 from hack_model.asset import ModelAsset
 from hack_model.build.refine import Edges
 from hack_model.build.skinning import head_line_height
-from hack_model.errors import HackError
+from hack_model.errors import HackError, MissingDependencyError
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -163,8 +163,12 @@ def _span(values: np.ndarray) -> tuple[float, float]:
 
 
 def _tetrahedra(points: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    import tetgen
-
+    try:
+        import tetgen
+    except ImportError as fault:
+        raise MissingDependencyError(
+            f"simulating necks needs tetgen ({fault}); install it with: pip install 'hack-model[simulate]'"
+        ) from fault
     mesh = tetgen.TetGen(points, surface.astype(np.int32))
     try:
         found = mesh.tetrahedralize(
