@@ -105,8 +105,8 @@ def landmarks(model: HACK, **expression: float) -> np.ndarray:
 def test_inner_lips_of_the_default_model_are_not_swapped(default):
     rest, wide = landmarks(default), landmarks(default, jawOpen=1.0)
     for upper, lower in ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402)):
-        assert abs(wide[upper, 1] - rest[upper, 1]) < 4
-        assert wide[lower, 1] - rest[lower, 1] < -12
+        assert abs(wide[upper, 1] - rest[upper, 1]) < 6  # a wide jaw pulls the corners of the upper lip along
+        assert wide[lower, 1] - rest[lower, 1] < -18
         assert abs(rest[upper, 1] - rest[lower, 1]) < 2.5
 
 
