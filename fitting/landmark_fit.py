@@ -46,7 +46,7 @@ class FitSettings:
         }
     )  # fmt: skip
     opening: float = 0.01
-    relief: float = 0.08
+    relief: float = 0.16
     shape: float = 1.2
     expression: float = 0.12
     unscored_expression: float = 0.05
