@@ -93,7 +93,7 @@ def test_shared_edges_leave_no_gap_and_no_double(seed: int) -> None:
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[-1:9, -1:9] * 4.0
     points = np.stack([columns.ravel(), rows.ravel(), random.uniform(0.5, 0.7, 100)], axis=1)
-    points[:, :2] += random.uniform(-1.2, 1.2, (100, 2))
+    points[:, :2] += random.uniform(-0.9, 0.9, (100, 2))  # by more a triangle may fold over its neighbour
     apart = homogeneous(points)[grid(9, 9)].reshape(-1, 3)
     triangles = np.arange(len(apart)).reshape(-1, 3)
     draw = renderer()
