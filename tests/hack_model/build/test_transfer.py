@@ -43,6 +43,13 @@ def test_transfer_to_the_source_gives_the_sources_expressions(seed: int):
     np.testing.assert_allclose(Source(vertices, faces, expressions).to(vertices), expressions, atol=1e-9)
 
 
+def test_growth_is_the_same_in_every_direction_off_the_surface_too():
+    vertices, faces = sheet()
+    vertices[:, 0] += 3.0  # away from the origin, where a growing vertex would count as still
+    (gradients,) = Source(vertices, faces, 0.5 * vertices[None]).gradients
+    np.testing.assert_allclose(gradients, np.broadcast_to(0.5 * np.eye(3), gradients.shape), atol=1e-9)
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 99),
