@@ -105,13 +105,14 @@ def ict_copy(template: ModelAsset, seed: int = 0) -> IctCopy:
     marks = np.einsum("lk,lkc->lc", template.landmarks68_weights, template.template[template.landmarks68_vertices])
     nearest = np.argmin(((egg - marks[:, None]) ** 2).sum(axis=2), axis=1)
     names = (*EXTRA, *HACK_EXPRESSIONS)
+    neutral = _six_digits(neutral)
     return IctCopy(
-        neutral=neutral.round(5),
+        neutral=neutral,
         faces=all_faces,
         uv=uv,
         face_uv=coordinates.astype(np.int32),
-        identities=_smooth(random, neutral, IDENTITIES, 0.4),
-        expressions=_smooth(random, neutral, len(names), 0.5),
+        identities=_six_digits(neutral + _smooth(random, neutral, IDENTITIES, 0.4)) - neutral,
+        expressions=_six_digits(neutral + _smooth(random, neutral, len(names), 0.5)) - neutral,
         expression_names=names,
         landmarks68=nearest.astype(np.int32),
         spans=spans,
@@ -119,10 +120,15 @@ def ict_copy(template: ModelAsset, seed: int = 0) -> IctCopy:
 
 
 def write_obj(path: Path, vertices: np.ndarray, copy: IctCopy) -> None:
-    lines = [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in vertices]
+    """As the repository's files are: licence as comments, six digits, a material before the faces of each piece."""
+    lines = ["#" * 90, "#" + " " * 88 + "#", "# ICT FaceKit" + " " * 76 + "#", "#" * 90, ""]
+    lines.append("mtllib ICTFaceModelMaterial.mtl")
+    lines += [f"v {x:g} {y:g} {z:g}" for x, y, z in vertices]
     lines += [f"vt {u:.6f} {v:.6f}" for u, v in copy.uv]
-    for corners, coordinates in zip(copy.faces.tolist(), copy.face_uv.tolist(), strict=True):
-        lines.append("f " + " ".join(f"{a + 1}/{b + 1}" for a, b in zip(corners, coordinates, strict=True) if a >= 0))
+    for name, span in copy.spans.items():
+        lines.append("usemtl M_" + name.title().replace("_", ""))
+        for corners, marks in zip(copy.faces[span.faces].tolist(), copy.face_uv[span.faces].tolist(), strict=True):
+            lines.append("f " + " ".join(f"{a + 1}/{b + 1}" for a, b in zip(corners, marks, strict=True) if a >= 0))
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -133,8 +139,13 @@ def _box(centre: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _smooth(random: np.random.Generator, points: np.ndarray, count: int, amplitude: float) -> np.ndarray:
-    """Smooth displacement fields in the unit of the points, to five decimals as the files hold them."""
+    """Smooth displacement fields in the unit of the points."""
     centres = points[random.integers(0, len(points), (count, 4))]
     strength = random.normal(scale=amplitude, size=(count, 4, 3))
     distance2 = ((points[None, :, None] - centres[:, None]) ** 2).sum(-1)
-    return np.einsum("kvb,kbc->kvc", np.exp(-distance2 / (2 * 4.0**2)), strength).round(5)
+    return np.einsum("kvb,kbc->kvc", np.exp(-distance2 / (2 * 4.0**2)), strength)
+
+
+def _six_digits(points: np.ndarray) -> np.ndarray:
+    """Numbers as the repository's OBJ files hold them: six significant digits."""
+    return np.vectorize(lambda number: float(f"{number:g}"))(points)
