@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from fitting.landmark_model import LandmarkModel
 from fitting.points import OUTER_EYE_CORNERS, points
+from hack_model.alignment import similarity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,17 +111,14 @@ def fit_landmarks(model: LandmarkModel, observation: Observation, settings: FitS
 def initial_placement(model: LandmarkModel, observation: Observation) -> tuple[Float[Array, "3 3"], Float[Array, "3"]]:
     """Rotation and translation that lay the template's landmarks over the observed ones.
 
-    A similarity between the template and the detector's points with their relief (S. Umeyama, IEEE PAMI 13, 1991) gives
-    rotation and size, and the size the distance.
+    A similarity between the template and the detector's points with their relief gives rotation and size, and the size
+    the distance.
     """
     camera = observation.camera
     template = model.points(np.zeros(model.layout.size))
     seen = np.column_stack([observation.points[:, 0], -observation.points[:, 1], -observation.relief])
+    pixels_per_metre, rotation, _ = similarity(template, seen)
     middle, seen_middle = template.mean(axis=0), seen.mean(axis=0)
-    left, values, right = np.linalg.svd((seen - seen_middle).T @ (template - middle))
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
-    rotation = (left * signs) @ right
-    pixels_per_metre = float((values * signs).sum() / ((template - middle) ** 2).sum())
     depth = camera.focal / pixels_per_metre
     place = np.append((seen_middle[:2] - [camera.centre[0], -camera.centre[1]]) / pixels_per_metre, -depth)
     return rotation, place - rotation @ middle

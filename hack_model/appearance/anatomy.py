@@ -11,6 +11,7 @@ import numpy as np
 
 from hack_model.appearance.texels import Chart, chart_of
 from hack_model.asset import ModelAsset
+from hack_model.borders import border_loops
 from hack_model.errors import AssetError
 from hack_model.resources import data_folder
 from hack_model.tables import read_table
@@ -158,23 +159,6 @@ def inside_distance(place: Float[Array, "n 2"], outline: Float[Array, "k 2"]) ->
         rise = edge[1] if edge[1] else 1e-18
         inside ^= crosses & (offset[:, 0] < edge[0] * offset[:, 1] / rise)
     return np.where(inside, 1, -1) * np.sqrt(nearest)
-
-
-def border_loops(triangles: Int[Array, "N 3"]) -> list[Int[Array, " k"]]:
-    """The closed borders of a triangle mesh, each as its vertices in order."""
-    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64)
-    count = int(triangles.max()) + 1
-    keys, back = edges[:, 0] * count + edges[:, 1], edges[:, 1] * count + edges[:, 0]
-    following = dict(edges[~np.isin(keys, back)].tolist())
-    loops: list[np.ndarray] = []
-    while following:
-        start, here = following.popitem()
-        loop = [start]
-        while here != start and here in following:
-            loop.append(here)
-            here = following.pop(here)
-        loops.append(np.array(loop))
-    return loops
 
 
 def smoothstep(value: Float[Array, "*n"], start: float, end: float) -> Float[Array, "*n"]:

@@ -80,15 +80,6 @@ def lab(linear: Float[Array, "*n 3"]) -> Float[Array, "*n 3"]:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
-def typology_angle(linear: Float[Array, "*n 3"]) -> Float[Array, "*n"]:
-    """The individual typology angle ITA in degrees: arctan((L* - 50) / b*), above 55 very light, below -30 dark.
-
-    A. Chardon, I. Cretois, C. Hourseau, "Skin colour typology and suntanning pathways", Int. J. Cosmet. Sci. 13, 1991.
-    """
-    lightness, _, yellow = np.moveaxis(lab(linear), -1, 0)
-    return np.degrees(np.arctan2(lightness - 50, yellow))
-
-
 def to_srgb(linear: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """sRGB in [0, 1] of linear values, clipped (IEC 61966-2-1)."""
     linear = np.clip(linear, 0, 1)

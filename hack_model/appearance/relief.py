@@ -90,12 +90,6 @@ def encoded_normals(slopes: Float[Array, "*n 2"]) -> UInt8[Array, "*n 3"]:
     return np.clip(np.rint(normals * 127 + 128), 0, 255).astype(np.uint8)
 
 
-def decoded_normals(pixels: UInt8[Array, "*n 3"]) -> Float[Array, "*n 3"]:
-    """Unit normals of a normal map's pixels."""
-    normals = (pixels.astype(np.float32) - 128) / 127
-    return normals / np.linalg.norm(normals, axis=-1, keepdims=True)
-
-
 def _creases(noise: Float[Array, " n"]) -> Float[Array, " n"]:
     """Narrow furrows (about 1) along the zeros of a noise, with flat ground (0) between them."""
     return np.exp(-((noise / 0.32) ** 2)) - 0.3

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hack_model.alignment import rigid_motion
 from hack_model.build import lids as lids_module
-from hack_model.build.expressions import INVISIBLE, Builder, rigid_motion
+from hack_model.build.expressions import INVISIBLE, Builder
 from hack_model.errors import AssetError
 from hack_model.resources import data_folder
 from hack_model.tables import read_table

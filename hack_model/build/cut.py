@@ -73,21 +73,3 @@ def edge_loop(faces: Int[Array, "F 4"], first: int, second: int) -> list[int]:
         loop.append(ahead.pop())
         if loop[-1] in loop[:-1]:
             return loop
-
-
-def border_loops(faces: Int[Array, "F 4"]) -> list[list[int]]:
-    """The borders of a mesh as closed vertex loops (first vertex not repeated), longest first."""
-    after: dict[int, int] = {}
-    edges = Edges.of(faces)
-    single = edges.count[edges.of_face] == 1
-    for face, corner in zip(*np.nonzero(single), strict=True):
-        after[int(faces[face, corner])] = int(faces[face, (corner + 1) % 4])
-    loops: list[list[int]] = []
-    while after:
-        start, here = after.popitem()
-        loop = [start]
-        while here != start:
-            loop.append(here)
-            here = after.pop(here)
-        loops.append(loop)
-    return sorted(loops, key=len, reverse=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hack_model.alignment import rigid_motion
 from hack_model.build import lids as lids_module
 from hack_model.build.lashes import Follower
 from hack_model.build.lip_contact import LipContact
@@ -64,17 +65,6 @@ def read_recipes() -> dict[str, list[tuple[str, float, str]]]:
         except ValueError as fault:
             raise AssetError(f"{place}: the weight is not a number ({fault})") from fault
     return recipes
-
-
-def rigid_motion(
-    before: Float[Array, "n 3"], after: Float[Array, "n 3"]
-) -> tuple[Float[Array, "3 3"], Float[Array, "3"]]:
-    """Rotation R and translation t that best carry ``before`` to ``after``: after ≈ before Rᵀ + t (Kabsch 1976)."""
-    centre, target = before.mean(axis=0), after.mean(axis=0)
-    left, _, right = np.linalg.svd((before - centre).T @ (after - target))
-    sign = np.diag([1.0, 1.0, float(np.sign(np.linalg.det(left @ right)))])
-    rotation = (left @ sign @ right).T
-    return rotation, target - centre @ rotation.T
 
 
 class Builder:

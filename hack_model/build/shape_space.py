@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hack_model.alignment import similarity
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,15 +40,9 @@ class ShapeSpace:
 
 
 def align(points: Float[Array, "C 3"], target: Float[Array, "C 3"], weight: Float[Array, " C"]) -> Float[Array, "C 3"]:
-    """``points`` under the similarity that brings them nearest to ``target``, weighted per point (Umeyama 1991)."""
-    share = (weight / weight.sum())[:, None]
-    from_mean, to_mean = (share * points).sum(axis=0), (share * target).sum(axis=0)
-    moved, wanted = points - from_mean, target - to_mean
-    left, stretch, right = np.linalg.svd((share * wanted).T @ moved)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
-    rotation = (left * sign) @ right
-    scale = (stretch * sign).sum() / (share * moved**2).sum()
-    return scale * moved @ rotation.T + to_mean
+    """``points`` under the similarity that brings them nearest to ``target``, weighted per point."""
+    scale, rotation, translation = similarity(points, target, weight)
+    return scale * points @ rotation.T + translation
 
 
 def principal_components(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from hack_model.build.cut import border_loops
+from hack_model.borders import border_loops
 from hack_model.build.refine import Edges, catmull_clark
 from hack_model.build.unwrap import flatten, tutte
 
@@ -118,10 +118,10 @@ def _filled(faces: np.ndarray, vertices: np.ndarray) -> tuple[np.ndarray, np.nda
     """Triangles with every inner hole (eyes, mouth) closed by a fan, so that no hole can turn inside out."""
     outer, *holes = border_loops(faces)
     triangles = [faces[:, [0, 1, 2]], faces[:, [0, 2, 3]]]
-    for hole in map(np.array, holes):
+    for hole in holes:
         triangles.append(np.stack([np.roll(hole, -1), hole, np.full(len(hole), len(vertices))], axis=1))
         vertices = np.concatenate([vertices, vertices[hole].mean(axis=0, keepdims=True)])
-    return np.concatenate(triangles), vertices, np.array(outer)
+    return np.concatenate(triangles), vertices, outer
 
 
 def _wanted_size(centre: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.optimize import least_squares
 
+from hack_model.alignment import rigid_motion
 from hack_model.clip import Clip
 from hack_model.errors import ParameterError
 from hack_model.interop.flame_clip import FlameClip
@@ -179,7 +180,7 @@ class FlameConverter:
         """The solver's vector with the placement that brings its head nearest to targets."""
         still = np.concatenate([state[:-6], np.zeros(6)])
         posed = self._evaluated(self.flame, betas, still[None])[0]
-        rotation, shift = _rigid(posed[self.common.flame_rows], targets)
+        rotation, shift = rigid_motion(posed[self.common.flame_rows], targets)
         root = self.flame.source.joint_regressor[0] @ (
             self.flame.source.template + np.tensordot(betas, self.flame.source.shape_basis, 1)
         )
@@ -217,7 +218,7 @@ class FlameConverter:
     def _shape(self, some: HACK, targets: Float[Array, "m 3"]) -> tuple[Float[Array, " S"], Float[Array, "6"]]:
         """The likeliest identity of a neutral head and its placement."""
         count = len(self.model.asset.shape_basis)
-        rotation, shift = _rigid(np.asarray(some().vertices), targets)
+        rotation, shift = rigid_motion(np.asarray(some().vertices), targets)
         start = np.concatenate([np.zeros(count), _vector(rotation), shift])
         prior = np.concatenate([np.full(count, np.sqrt(len(targets) / 300)), np.full(6, 1e-6)])
 
@@ -244,7 +245,7 @@ class FlameConverter:
     def _head_placed(self, rig: Any, targets: Float[Array, "m 3"], state: Array) -> Float[Array, " N"]:
         """The solver's vector with the placement that brings its head nearest to targets."""
         still = np.concatenate([state[:-6], np.zeros(6)])
-        rotation, shift = _rigid(np.asarray(rig(**self._head_parameters(still[None])).vertices)[0], targets)
+        rotation, shift = rigid_motion(np.asarray(rig(**self._head_parameters(still[None])).vertices)[0], targets)
         return np.concatenate([state[:-6], _vector(rotation), shift])
 
     def _head_parameters(self, states: Float[Array, "B N"]) -> dict[str, Any]:
@@ -298,14 +299,6 @@ def _spread(rows: Int[Array, " n"], most: int) -> Int[Array, " k"]:
 
 def _padded(values: Float[Array, "*batch n"], size: int) -> Float[Array, "*batch m"]:
     return np.concatenate([values, np.zeros((*values.shape[:-1], size - values.shape[-1]))], axis=-1)
-
-
-def _rigid(points: Float[Array, "n 3"], targets: Float[Array, "n 3"]) -> tuple[Float[Array, "3 3"], Float[Array, "3"]]:
-    """Rotation and shift that bring points nearest to targets (W. Kabsch, 1976)."""
-    middle, goal = points.mean(axis=0), targets.mean(axis=0)
-    left, _, right = np.linalg.svd((targets - goal).T @ (points - middle))
-    rotation = left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
-    return rotation, goal - rotation @ middle
 
 
 def _vector(rotation: Float[Array, "3 3"]) -> Float[Array, "3"]:

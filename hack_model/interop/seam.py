@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hack_model.borders import border_edges, border_loops
 from hack_model.errors import FormatError
 from hack_model.sources.surface import connected_pieces
 
@@ -32,30 +33,13 @@ def cut(triangles: Int[Array, "T 3"], kept: Bool[Array, " V"]) -> Int[Array, "N 
     return chosen
 
 
-def border_edges(triangles: Int[Array, "T 3"]) -> Int[Array, "E 2"]:
-    """Directed edges that no neighbouring triangle runs the other way."""
-    edges = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
-    size = int(triangles.max()) + 1
-    forth, back = edges[:, 0] * size + edges[:, 1], edges[:, 1] * size + edges[:, 0]
-    return edges[~np.isin(forth, back)]
-
-
 def border_loop(triangles: Int[Array, "T 3"], vertices: Float[Array, "V 3"]) -> Int[Array, " n"]:
     """The longest closed border, its vertices in the direction of the triangles' edges."""
-    follows = dict(border_edges(triangles).tolist())
-    best, longest = np.zeros(0, int), 0.0
-    while follows:
-        first = next(iter(follows))
-        loop = [first]
-        while (after := follows.pop(loop[-1], None)) is not None and after != first:
-            loop.append(after)
-        points = vertices[loop]
-        length = float(np.linalg.norm(points - np.roll(points, 1, axis=0), axis=1).sum())
-        if length > longest:
-            best, longest = np.array(loop), length
-    if len(best) < 3:
+    loops = [loop for loop in border_loops(triangles) if len(loop) >= 3]
+    if not loops:
         raise FormatError("the cut mesh has no border to join at")
-    return best
+    around = [vertices[np.append(loop, loop[0])] for loop in loops]
+    return loops[int(np.argmax([np.linalg.norm(np.diff(points, axis=0), axis=1).sum() for points in around]))]
 
 
 def strip(first: Int[Array, " n"], second: Int[Array, " m"], vertices: Float[Array, "V 3"]) -> Int[Array, "N 3"]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import numpy as np
 from scipy.spatial import KDTree
 
+from hack_model.alignment import similarity
 from hack_model.arrayfile import atomic_file
 from hack_model.asset import split_quads
 from hack_model.errors import FormatError, ParameterError
@@ -140,24 +141,14 @@ class HeadOnBody:
         return self.similarity(self.body.evaluate(**shape)[0][0])[0]
 
     def similarity(self, rest: Float[Array, "V 3"]) -> tuple[float, Float[Array, "3 3"], Float[Array, "3"]]:
-        """Scale, rotation and shift that lay the model's mean head upon that of a body in its rest pose.
-
-        S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991).
-        """
+        """Scale, rotation and shift that lay the model's mean head upon that of a body in its rest pose."""
         asset = self.model.asset
         outer = np.append(template_outer(asset), False)
         chosen = outer[np.minimum(self.head_rows, len(outer) - 1)]
         # The more a vertex is the skull's alone, the more it counts; the neck does not.
-        weight = asset.weights[self.head_rows[chosen], SKELETON.index("oc1")].astype(np.float64)[:, None] ** 4
-        weight /= weight.sum()
+        weight = asset.weights[self.head_rows[chosen], SKELETON.index("oc1")].astype(np.float64) ** 4
         points = asset.template[self.head_rows[chosen]].astype(np.float64)
-        goal = self.on_body.carry(rest)[chosen]
-        middle, centre = (weight * points).sum(axis=0), (weight * goal).sum(axis=0)
-        left, stretch, right = np.linalg.svd((weight * (goal - centre)).T @ (points - middle))
-        signs = np.array([1, 1, np.sign(np.linalg.det(left @ right))])
-        turn = left @ np.diag(signs) @ right
-        scale = float((stretch * signs).sum() / (weight * (points - middle) ** 2).sum())
-        return scale, turn, centre - scale * turn @ middle
+        return similarity(points, self.on_body.carry(rest)[chosen], weight)
 
 
 def lay_on_body(asset: ModelAsset, body: Body) -> tuple[Fitted, Int[Array, " n"]]:

@@ -11,6 +11,7 @@ from scipy.sparse.linalg import spsolve
 from scipy.spatial import Delaunay, KDTree
 
 from hack_model.asset import ModelAsset
+from hack_model.borders import border_loops
 from hack_model.build.refine import Edges
 from hack_model.build.skinning import head_line_height
 from hack_model.errors import HackError, MissingDependencyError
@@ -59,7 +60,8 @@ class NeckVolume:
         skin, quads = neck_patch(asset)
         points = asset.template[skin].astype(float)
         triangles = [np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])]
-        borders = _loops(quads)
+        # Each from its first node on, so that the mesh does not depend on the order of the faces.
+        borders = [np.roll(loop, -int(np.argmin(loop))) for loop in border_loops(quads)]
         if len(borders) != 2:
             raise SimulationError(f"{asset.name}: the neck's skin has {len(borders)} borders, wanted head and chest")
         ends: dict[bool, np.ndarray] = {}
@@ -98,22 +100,6 @@ def neck_patch(asset: ModelAsset) -> tuple[Int[Array, " k"], Int[Array, "q 4"]]:
     quads = quads[label == np.bincount(label).argmax()]
     skin, local = np.unique(quads, return_inverse=True)
     return skin, local.reshape(-1, 4)
-
-
-def _loops(quads: np.ndarray) -> list[np.ndarray]:
-    """Borders of a quad mesh, each as a cycle of nodes in the faces' sense."""
-    directed = np.stack([quads, np.roll(quads, -1, axis=1)], axis=-1).reshape(-1, 2)
-    known = set(map(tuple, directed.tolist()))
-    following = {start: end for start, end in known if (end, start) not in known}
-    loops: list[np.ndarray] = []
-    while following:
-        loop = [min(following)]
-        step = following.pop(loop[0])
-        while step != loop[0]:
-            loop.append(step)
-            step = following.pop(step)
-        loops.append(np.array(loop))
-    return loops
 
 
 def _closed(points: np.ndarray, border: np.ndarray, upper: bool) -> tuple[np.ndarray, np.ndarray]:

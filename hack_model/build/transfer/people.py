@@ -11,8 +11,9 @@ import scipy.sparse as sp
 import scipy.sparse.linalg
 from scipy.spatial import KDTree
 
+from hack_model.alignment import rigid_motion
 from hack_model.build.contact import lip_pairs, screened_laplacian
-from hack_model.build.expressions import JAW_UNITS, rigid_motion
+from hack_model.build.expressions import JAW_UNITS
 from hack_model.build.eyes import SIDES, Eyeball
 from hack_model.build.lids import CLEARANCE, FAR, find_lids, keep_outside, ring_field
 from hack_model.build.transfer.gradients import STILL, Source

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hack_model.appearance.colour import lab, reflectance_to_rgb, to_bytes, to_linear, typology_angle
+from hack_model.appearance.colour import lab, reflectance_to_rgb, to_bytes, to_linear
 from hack_model.appearance.reflectance import reflectance, skin_colour
 
 unit = st.floats(0, 1)
@@ -45,7 +45,9 @@ def test_blood_without_oxygen_is_less_red() -> None:
 
 def test_range_of_the_typology_angle_is_that_of_measured_people() -> None:
     # Del Bino and Bernerd (2013): very light above 55°, dark below -30°; the darkest groups reach about -50 to -60.
-    angle = typology_angle(skin_colour(np.linspace(0, 1, 21)))
+    # The angle is arctan((L* - 50) / b*) (Chardon, Cretois and Hourseau 1991).
+    lightness, _, yellow = lab(skin_colour(np.linspace(0, 1, 21))).T
+    angle = np.degrees(np.arctan2(lightness - 50, yellow))
     assert (np.diff(angle) < 0).all()
     assert 54 < angle[0] < 66
     assert -62 < angle[-1] < -48

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hack_model.build.cut import border_loops, edge_loop, head_faces
+from hack_model.borders import border_loops
+from hack_model.build.cut import edge_loop, head_faces
 from hack_model.build.head import Head
 from hack_model.build.source import MakeHumanSource
 from hack_model.errors import FormatError
@@ -26,13 +27,6 @@ def test_edge_loop_closes():
 def test_edge_loop_needs_an_edge():
     with pytest.raises(FormatError, match="0 and 11"):
         edge_loop(grid(3, 4), 0, 11)
-
-
-def test_border_loops_of_a_square_with_a_hole():
-    faces = grid(3, 3)
-    loops = border_loops(np.delete(faces, 4, axis=0))
-    assert [len(loop) for loop in loops] == [12, 4]
-    assert set(loops[1]) == {5, 6, 9, 10}
 
 
 def test_skin_ends_in_one_level_loop_below_the_clavicles(head: Head):

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
 
 from hack_model.build import dentition, eyes, lids, lips
-from hack_model.build.expressions import NAMES, left_half, read_recipes, rigid_motion
+from hack_model.build.expressions import NAMES, left_half, read_recipes
 from hack_model.build.following import affine_rows, flip, spread_anchors
 
 seeds = st.integers(0, 2**32 - 1)
@@ -37,16 +36,6 @@ def test_anchors_are_far_apart_and_mirrored():
 def test_flip_keeps_the_triangle_mark():
     faces = np.array([[0, 1, 2, 3], [4, 5, 6, -1]])
     np.testing.assert_array_equal(flip(faces), [[0, 3, 2, 1], [4, 6, 5, -1]])
-
-
-@settings(max_examples=30, deadline=None)
-@given(seeds)
-def test_rigid_motion_is_found_again(seed):
-    random = np.random.default_rng(seed)
-    points, turn, shift = random.normal(size=(12, 3)), Rotation.random(rng=seed).as_matrix(), random.normal(size=3)
-    rotation, translation = rigid_motion(points, points @ turn.T + shift)
-    np.testing.assert_allclose(rotation, turn, atol=1e-8)
-    np.testing.assert_allclose(translation, shift, atol=1e-8)
 
 
 def test_left_and_right_halves_make_the_whole():

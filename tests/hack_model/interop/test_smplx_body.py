@@ -14,9 +14,10 @@ pytest.importorskip("smplx")
 
 from hack_model import FormatError, ParameterError
 from hack_model.asset import ModelAsset
+from hack_model.borders import border_edges
 from hack_model.cli import app
 from hack_model.clip import Clip
-from hack_model.interop.seam import border_edges, border_loop, cut, strip
+from hack_model.interop.seam import border_loop, cut, strip
 from hack_model.interop.smpl_family import HEAD, NECK, Body
 from hack_model.interop.smplx_body import HeadOnBody, write_mesh
 from hack_model.posing import neck_pose
