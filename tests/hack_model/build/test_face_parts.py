@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hack_model.build import dentition, eyes, lids, lips
+from hack_model.build.crowns import read_crowns
+from hack_model.build.dental_arch import Arch
 from hack_model.build.expressions import NAMES, left_half, read_recipes
 from hack_model.build.following import affine_rows, flip, spread_anchors
 
@@ -51,10 +53,10 @@ def test_every_left_or_whole_expression_has_a_recipe():
 
 @pytest.mark.parametrize("jaw", ["upper", "lower"])
 def test_arch_is_as_long_as_its_teeth(jaw):
-    crowns = dentition.read_crowns()[jaw]
+    crowns = read_crowns()[jaw]
     length = sum(crown.mesiodistal for crown in crowns)
     assert len(crowns) == 7
-    arch = dentition.Arch(0.030, length)
+    arch = Arch(0.030, length)
     points, normals = arch.at(np.linspace(-length, length, 400))
     assert np.linalg.norm(np.diff(points, axis=0), axis=1).sum() == pytest.approx(2 * length, rel=2e-3)
     np.testing.assert_allclose(points[:, 0], -points[::-1, 0], atol=1e-6)
