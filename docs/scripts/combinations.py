@@ -6,7 +6,6 @@ python docs/scripts/combinations.py
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from fitting.camera import Camera
 from fitting.preview import render_asset
 from hack_model import HACK, ModelAsset
 from hack_model.resources import default_model_path
+from hack_model.training.spaces import summed
 
 MOUTH, EYES = (0.0, 0.10), (0.070, 0.13)
 """Height of the picture's middle above the lips, and its height, metres."""
@@ -29,20 +29,6 @@ CASES = {
     "blink + squint": ({f"{name}_{side}": 1 for name in ("eyeBlink", "eyeSquint") for side in "LR"}, 0, EYES),
 }
 SIZE = 200
-
-
-def without_combinations(asset: ModelAsset) -> ModelAsset:
-    """The asset whose expressions merely add up."""
-    return dataclasses.replace(
-        asset,
-        combination_names=(),
-        combination_sources=asset.combination_sources[:0],
-        combination_peaks=asset.combination_peaks[:0],
-        combination_basis=asset.combination_basis[[]],
-        personal_expression_basis=asset.personal_expression_basis[:0],
-        personal_expression_pairs=asset.personal_expression_pairs[:0],
-        personal_expression_map=asset.personal_expression_map[:0],
-    )
 
 
 def picture(model: HACK, expression: dict[str, float], azimuth: float, frame: tuple[float, float]) -> Image.Image:
@@ -63,7 +49,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parents[1] / "pictures/combinations.jpg")
     arguments = parser.parse_args()
     asset = ModelAsset.load(default_model_path())
-    models = [HACK.from_asset(without_combinations(asset)), HACK.from_asset(asset)]
+    models = [HACK.from_asset(summed(asset)), HACK.from_asset(asset)]
     sheet = Image.new("RGB", (SIZE * len(CASES), 2 * SIZE + 16), "white")
     draw = ImageDraw.Draw(sheet)
     for column, (label, case) in enumerate(CASES.items()):

@@ -115,6 +115,17 @@ def generic(asset: ModelAsset, *kinds: str) -> ModelAsset:
     return replace(asset, **{name: none for name, none in NOT_PERSONAL.items() if name.split("_")[1] in kinds})
 
 
+def summed(asset: ModelAsset) -> ModelAsset:
+    """The asset whose expressions merely add up: without combinations and personalised expressions."""
+    return replace(
+        generic(asset, "expression"),
+        combination_names=(),
+        combination_sources=asset.combination_sources[:0],
+        combination_peaks=asset.combination_peaks[:0],
+        combination_basis=asset.combination_basis[[]],
+    )
+
+
 def uncorrected(asset: ModelAsset) -> ModelAsset:
     """The asset without correctives."""
     none = Basis.of(np.zeros((0, 0, 3)))

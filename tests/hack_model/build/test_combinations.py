@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -11,6 +9,7 @@ from hack_model.build import combinations
 from hack_model.build.combinations import Rule, read_rules
 from hack_model.errors import AssetError
 from hack_model.model import HACK
+from hack_model.training.spaces import summed
 from tests.hack_model.build.test_face import EYES, Face, both
 
 MOUTH = ("teeth", "gums", "tongue")
@@ -25,18 +24,7 @@ def face() -> Face:
 def sums(face: Face) -> Face:
     """The same face without its combinations: expressions merely add up."""
     result = Face()
-    asset = face.asset
-    bare = dataclasses.replace(
-        asset,
-        combination_names=(),
-        combination_sources=asset.combination_sources[:0],
-        combination_peaks=asset.combination_peaks[:0],
-        combination_basis=asset.combination_basis[[]],
-        personal_expression_basis=asset.personal_expression_basis[:0],
-        personal_expression_pairs=asset.personal_expression_pairs[:0],
-        personal_expression_map=asset.personal_expression_map[:0],
-    )
-    result.model = HACK.from_asset(bare)
+    result.model = HACK.from_asset(summed(face.asset))
     return result
 
 
