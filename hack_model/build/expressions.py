@@ -1,4 +1,4 @@
-"""The expressions of hack-open: HACK's 55 and tongueOut, from MakeHuman's CC0 face units.
+"""The expressions of hack-open: HACK's 55 and seven more, from MakeHuman's CC0 face units.
 
 The recipe of each is a table (``data/hack_open/expressions.csv``). What a sum of targets cannot give is done here:
 lids that meet and slide over the eyeball, jaws that move as rigid bodies, lips that stay before the teeth, left and
@@ -13,6 +13,7 @@ import numpy as np
 
 from hack_model.alignment import rigid_motion
 from hack_model.build import lids as lids_module
+from hack_model.build import platysma
 from hack_model.build.lashes import Follower
 from hack_model.build.lip_contact import LipContact
 from hack_model.build.lips import LipGuard
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
 
     Array = np.ndarray
 
-NAMES = (*HACK_EXPRESSIONS, "tongueOut")
+NAMES = (
+    *HACK_EXPRESSIONS, "tongueOut", "neckTighten_L", "neckTighten_R", "nostrilDilate_L", "nostrilDilate_R",
+    "nostrilCompress_L", "nostrilCompress_R",
+)  # fmt: skip
 JAW_UNITS = ("jawForward", "jawLeft", "jawOpen", "jawRight")
-_SPLIT = {"browInnerUp_L": 0.012, "browOuterUp_L": 0.012, "noseSneer_L": 0.006}
+_SPLIT = {"browInnerUp_L": 0.012, "browOuterUp_L": 0.012, "noseSneer_L": 0.006, "nostrilCompress_L": 0.003}
 """Half the width in metres of the border between a left and a right half, where it is not that of the mouth."""
 MOUTH_SPLIT = 0.014
 """The same for the mouth."""
@@ -46,6 +50,7 @@ _CLOSED = {
     "mouthFrown_L": 0.5, "mouthLeft": 0.5, "mouthPress_L": 0.5, "mouthPucker": 0.5,
     "mouthRollLower": 0.3, "mouthRollUpper": 0.7,
     "mouthShrugLower": 0.4, "mouthSmile_L": 0.5, "mouthStretch_L": 0.5,
+    "neckTighten_L": 0.5,
 }  # fmt: skip
 """Expressions that leave the mouth closed, and the lower lip's share in what brings the lips back into contact."""
 
@@ -115,11 +120,13 @@ class Builder:
         if name.startswith(("eye", "cheek", "brow")):
             for side in ("left", "right"):
                 skin = lids_module.keep_outside(self.head.skin.vertices, skin, self.lids[side].ball, self.fields[side])
+        elif name == "neckTighten_L":
+            skin = platysma.below_mouth(self.head, skin) + platysma.tighten_left(self.head)
         others = [self.follow(part, name, base, skin) for part in self.parts[1:]]
         if name == "mouthClose":  # closes the lips of the opened jaw
             jaw, moves = self.make("jawOpen")
             skin = self.settle_lips(name, jaw + skin, self.arches(moves)) - jaw
-        elif name.startswith(("mouth", "jaw", "cheekPuff", "noseSneer")):
+        elif name.startswith(("mouth", "jaw", "cheekPuff", "noseSneer", "neckTighten")):
             skin = self.settle_lips(name, skin, self.arches(others))
         return skin, others
 
