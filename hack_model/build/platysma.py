@@ -55,7 +55,7 @@ _SMOOTHINGS, _NORMAL_SMOOTHINGS = 3, 20
 
 @dataclass(frozen=True)
 class Strand:
-    """One line on the skin, densely: ``points`` (n, 3), ``height`` and ``width`` (n,), metres; ``kind`` cord or sheet."""
+    """A line on the skin, densely: ``points`` (n, 3), ``height``, ``width`` (n,), metres; ``kind``: cord or sheet."""
 
     kind: str
     points: Float[Array, "n 3"]
