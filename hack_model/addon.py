@@ -25,7 +25,18 @@ from hack_model.resources import data_folder, default_model_path
 _PACKAGE = Path(__file__).parent
 _DEFAULT_MODEL = "hack_open/hack-open.npz"
 """Where below ``data`` the package looks for its model; see :func:`hack_model.resources.default_model_path`."""
-_LEFT_OUT = {"addon.py", "cli.py", "build", "interop", "simulation", "sources", "training", "data", "blender_addon"}
+_LEFT_OUT = {
+    "addon.py",
+    "cli.py",
+    "console.py",
+    "build",
+    "interop",
+    "simulation",
+    "sources",
+    "training",
+    "data",
+    "blender_addon",
+}
 """What of the package Blender has no use for; most of it needs scipy, torch or a terminal."""
 _TABLES = ("facs", "appearance")
 """Folders below ``data`` that the add-on reads."""
@@ -40,8 +51,7 @@ def build(output: str | Path, model: str | Path | None = None) -> Path:
     :class:`HackError` when the model or the add-on's files are missing, or ``output`` is not called ``.zip``.
     """
     output = Path(output)
-    if output.suffix.lower() != ".zip":
-        raise HackError(f"{output}: Blender installs extensions from files called .zip; name it {output.stem}.zip")
+    require_zip(output)
     model = Path(model) if model is not None else default_model_path()
     ModelAsset.load(model)
     source = _addon_folder()
@@ -53,6 +63,12 @@ def build(output: str | Path, model: str | Path | None = None) -> Path:
     with atomic_file(output) as stream:
         stream.write(_zipped(files))
     return output
+
+
+def require_zip(output: Path) -> None:
+    """Raises :class:`HackError` for a name that Blender does not take an extension from."""
+    if output.suffix.lower() != ".zip":
+        raise HackError(f"{output}: Blender installs extensions from files called .zip; name it {output.stem}.zip")
 
 
 def _addon_folder() -> Path:

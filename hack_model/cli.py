@@ -1,100 +1,70 @@
 """The command line ``hack-model``.
 
-Exit status: 0 done, 1 failed (one message says why), 2 wrong usage, 130 interrupted.
+Exit status: see :mod:`hack_model.console`.
 Commands import what they need when they run, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-import re
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from typer.core import TyperGroup
 
-from hack_model.errors import HackError
+from hack_model.console import Commands, fit_table, progress_bar, report_files, say, show, trait_table, usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping
-
     from hack_model.model import HACK
 
-_DISTRIBUTIONS = {
-    "PIL": "pillow",
-    "cv2": "opencv-contrib-python",
-    "skimage": "scikit-image",
-    "warp": "warp-lang",
-}
-"""The distributions whose import name differs."""
-
-
-class _Commands(TyperGroup):
-    """Turns errors meant for users into one message, and lets ``--debug`` stand anywhere in the line."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if "--debug" in args:
-            args = ["--debug", *(word for word in args if word != "--debug")]
-        return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as interrupt:
-            _fail("interrupted")
-            raise typer.Exit(130) from interrupt
-        except Exception as error:
-            message = _message(error, ctx.invoked_subcommand)
-            if message is None or ctx.params.get("debug"):
-                raise
-            _fail(message)
-            raise typer.Exit(1) from error
-
-
-def _message(error: Exception, command: str | None) -> str | None:
-    """What to tell the user; None for a fault of the program, which shows its traceback."""
-    if isinstance(error, HackError):
-        return str(error)
-    if isinstance(error, ModuleNotFoundError):
-        package = (error.name or "").partition(".")[0]
-        extra = _extra_with(_DISTRIBUTIONS.get(package, package), command)
-        return extra and f"this command needs the package {package}; install it with: pip install 'hack-model[{extra}]'"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return None
-
-
-def _extra_with(distribution: str, command: str | None) -> str | None:
-    """The extra of this package that installs a distribution: the one named as the command where there are several."""
-    extras: list[str] = []
-    for requirement in importlib.metadata.requires("hack-model") or ():
-        name, extra = re.match(r"[\w.-]+", requirement), re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
-        if name and extra and re.sub(r"[-_.]+", "-", name[0]).lower() == distribution.lower().replace("_", "-"):
-            extras.append(extra[1])
-    return command if command in extras else next(iter(extras), None)
-
-
 app = typer.Typer(
-    cls=_Commands,
+    cls=Commands,
     name="hack-model",
     help="A parametric human head and neck: models, fits of photos, exports, the Blender extension.",
+    epilog="Exit status: 0 done, 1 it could not be done, 2 the command line is wrong, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_SHOWN_ACTIVATION = 0.1
-_SHOWN_UNITS = 8
+_TAKES = {
+    "makehuman": ("--from", "--identities", "--seed"),
+    "hack-release": ("--from",),
+    "ict": ("--from", "--download", "--template"),
+    "flame": ("--from", "--template"),
+}
+"""The options of ``build`` that each source has a use for."""
+_MISSING = {
+    "hack-release": "the official release has no known place; name its folder",
+    "ict": "name a copy of ICT-FaceKit, or fetch it with --download (MIT licence)",
+    "flame": "name your FLAME model file (.pkl or .npz)",
+}
+"""What to say where ``--from`` is needed."""
+
+
+def _npz(path: Path) -> Path:
+    """Checks the name of a file of arrays to write."""
+    if path.suffix.lower() != ".npz":
+        raise typer.BadParameter(f"{path}: wanted a name that ends in .npz")
+    return path
+
+
+def _map_size(pixels: int) -> int:
+    """Checks the size of maps of which there may be none."""
+    if pixels and not 64 <= pixels <= 4096:
+        raise typer.BadParameter(f"{pixels}: wanted 0, or 64 to 4096 pixels")
+    return pixels
+
 
 AppearanceOption = Annotated[
     str,
     typer.Option(
         help="How skin and eyes look: NAME=VALUE,… as `hack-model appearance --list` has them, or random:NUMBER."
     ),
+]
+ModelOutput = Annotated[
+    Path, typer.Option("--output", "-o", dir_okay=False, callback=_npz, help="Model asset (.npz) to write.")
 ]
 ModelOption = Annotated[
     Path | None, typer.Option("--model", "-m", help="Model asset (.npz); the default model when left out.")
@@ -142,7 +112,7 @@ def info(
     from hack_model.resources import default_model_path
 
     path = model or default_model_path()
-    _print(describe(ModelAsset.load(path), path))
+    show(describe(ModelAsset.load(path), path))
 
 
 @app.command()
@@ -167,20 +137,28 @@ def export(
     ] = True,
     appearance: AppearanceOption = "",
     maps: Annotated[
-        int, typer.Option(min=0, max=4096, help="Pixels a side of the maps of skin and eyes; 0 for plain colours.")
+        int,
+        typer.Option(
+            callback=_map_size, help="Pixels a side of the maps of skin and eyes, 64 to 4096; 0 for plain colours."
+        ),
     ] = 1024,
 ) -> None:
     """Writes a clip as a mesh or a rigged, animated head, in metres with Y up."""
     from hack_model.appearance.parameters import Appearance
     from hack_model.clip import Clip
-    from hack_model.formats.export import export_clip
+    from hack_model.formats.export import export_clip, require_format
 
-    look = Appearance.parse(appearance) if appearance else None
+    with usage("--appearance"):
+        look = Appearance.parse(appearance) if appearance else None
+    if look is not None and maps == 0:
+        raise typer.BadParameter("an appearance needs maps; leave --maps 0 out", param_hint="--appearance")
+    with usage("--output"):
+        require_format(output, texture=texture, appearance=look)
     files = export_clip(
         Clip.load(clip), output, _load(model), texture=texture, frame=frame, placement=placement, appearance=look,
         maps=maps,
     )  # fmt: skip
-    _report_files(files)
+    report_files(files)
 
 
 @app.command()
@@ -194,7 +172,7 @@ def appearance(
     clip: Annotated[
         Path | None, typer.Option(help="Clip (.npz) whose frame wrinkles the skin; smooth when left out.")
     ] = None,
-    frame: Annotated[int, typer.Option(help="Frame of the clip, counted from 0.")] = 0,
+    frame: Annotated[int | None, typer.Option(help="Frame of --clip, counted from 0; the first when left out.")] = None,
     parameters: Annotated[bool, typer.Option("--list", help="Only list the parameters with their ranges.")] = False,
 ) -> None:
     """Paints the maps of a skin: albedo, normal, roughness, wrinkles and eye, as PNG."""
@@ -204,17 +182,21 @@ def appearance(
     from hack_model.clip import Clip
 
     if parameters:
-        _print(_trait_table())
+        show(trait_table())
         return
+    with usage("LOOK"):
+        chosen = Appearance.parse(look)
+    if frame is not None and clip is None:
+        raise typer.BadParameter("without --clip there is no frame to choose", param_hint="--frame")
     asset = _load(model).asset
-    weights = clip_weights(Clip.load(clip).for_model(asset), asset, frame) if clip is not None else None
-    _report_files(write_maps(output, asset, Appearance.parse(look), size=size, weights=weights))
+    weights = clip_weights(Clip.load(clip).for_model(asset), asset, frame or 0) if clip is not None else None
+    report_files(write_maps(output, asset, chosen, size=size, weights=weights))
 
 
 @app.command()
 def build(
     source: Annotated[Source, typer.Option(help="What to build from.")],
-    output: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="Model asset (.npz) to write.")],
+    output: ModelOutput,
     from_: Annotated[
         Path | None,
         typer.Option(
@@ -232,37 +214,48 @@ def build(
         typer.Option(help="ict, flame: model that gives neck joints and larynx; the default model when left out."),
     ] = None,
     identities: Annotated[
-        int, typer.Option(min=10, help="makehuman: sampled people the shape components are learned from.")
-    ] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="makehuman: seed of the sampling.")] = 0,
+        int | None,
+        typer.Option(
+            min=10, help="makehuman: sampled people the shape components are learned from; 2000 when left out."
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="makehuman: seed of the sampling; 0 when left out.")] = None,
 ) -> None:
     """Makes a model asset: hack-open from MakeHuman's data, or one of your copy of another head model.
 
     ict: ICT-FaceKit. flame: FLAME 2020 or 2023. hack-release: HACK's official release, in metres.
     """
-    if source in (Source.ict, Source.flame):
-        from hack_model.sources import commands
-
-        make = commands.build_ict if source is Source.ict else commands.build_flame
-        with progress_bar() as progress:
-            built = make(output, from_, template=template, progress=progress, download=download, say=_say)
-        _report_files([built])
-        return
-    for hint, wish in (("--download", download), ("--template", template)):
-        if wish:
+    given = {
+        "--from": from_ is not None, "--download": download, "--template": template is not None,
+        "--identities": identities is not None, "--seed": seed is not None,
+    }  # fmt: skip
+    if source is Source.flame and download:
+        register = "FLAME cannot be downloaded for you: register at https://flame.is.tue.mpg.de, then name --from"
+        raise typer.BadParameter(register, param_hint="--download")
+    for hint, wish in given.items():
+        if wish and hint not in _TAKES[source.value]:
             raise typer.BadParameter(f"{source.value} takes none", param_hint=hint)
-    if source is Source.hack_release:
-        from hack_model.release import read_release
-
-        if from_ is None:
-            raise typer.BadParameter("the official release has no known place; name its folder", param_hint="--from")
-        _report_files([read_release(from_).save(output)])
-        return
-    from hack_model.build import makehuman
-
+    if from_ is None and not download and source.value in _MISSING:
+        raise typer.BadParameter(_MISSING[source.value], param_hint="--from")
     with progress_bar() as progress:
-        built = makehuman.build(output, source=from_, seed=seed, identities=identities, progress=progress)
-    _report_files([built])
+        if source is Source.makehuman:
+            from hack_model.build import makehuman
+
+            built = makehuman.build(
+                output, source=from_, seed=seed or 0, identities=identities or 2000, progress=progress
+            )
+        elif source is Source.hack_release:
+            from hack_model.release import read_release
+
+            built = read_release(cast("Path", from_)).save(output)
+        else:
+            from hack_model.sources import commands
+
+            if source is Source.ict:
+                built = commands.build_ict(output, from_, template, download=download, progress=progress, say=say)
+            else:
+                built = commands.build_flame(output, cast("Path", from_), template, progress=progress, say=say)
+    report_files([built])
 
 
 @app.command()
@@ -285,14 +278,14 @@ def fit(
     from fitting.photo import FILES, fit_to_folder
 
     report = fit_to_folder(photo, output, _load(model), face=face, preset=preset.value, focal=focal)
-    _print(_fit_table(report))
-    _report_files(output / name for name in FILES)
+    show(fit_table(report))
+    report_files(output / name for name in FILES)
 
 
 @app.command()
 def train(
     dataset: Annotated[Path, typer.Argument(help="Folder of registered meshes with dataset.json (docs/training.md).")],
-    output: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="Model asset (.npz) to write.")],
+    output: ModelOutput,
     template: Annotated[
         Path | None,
         typer.Option(help="Asset the meshes were registered with: topology, joint frames; the default when left out."),
@@ -313,13 +306,14 @@ def train(
     from hack_model.training.train import Options
     from hack_model.training.train import train as learn
 
-    options = Options(
-        shape_components=components, iterations=iterations, noise=noise / 1000, seed=seed, name=name,
-        personal=personal, keep_joints=keep_joints, keep_weights=keep_weights,
-    )  # fmt: skip
+    with usage("--noise"):
+        options = Options(
+            shape_components=components, iterations=iterations, noise=noise / 1000, seed=seed, name=name,
+            personal=personal, keep_joints=keep_joints, keep_weights=keep_weights,
+        )  # fmt: skip
     with progress_bar() as progress:
         learn(Dataset.open(dataset), output, _load(template).asset, options, progress=progress)
-    _report_files([output])
+    report_files([output])
 
 
 @app.command()
@@ -340,7 +334,7 @@ def evaluate(
 
     with progress_bar() as progress:
         report = measure(_load(model).asset, Dataset.open(data) if data else None, seed=seed, progress=progress)
-    _report_files(save_report(report, output))
+    report_files(save_report(report, output))
 
 
 @app.command()
@@ -350,10 +344,14 @@ def convert(
     model_file: Annotated[Path, typer.Option(help="Your own FLAME or SMPL-X model file, .pkl or .npz.")],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", dir_okay=False, help="File to write: .npz; with --to smplx .obj, .ply, .glb."),
+        typer.Option(
+            "--output", "-o", dir_okay=False, help="File to write: .npz; with --to smplx .obj, .ply, .stl or .glb."
+        ),
     ],
     model: ModelOption = None,
-    frame: Annotated[int, typer.Option(min=0, help="smplx: frame of the clip, counted from 0.")] = 0,
+    frame: Annotated[
+        int | None, typer.Option(min=0, help="smplx: frame of the clip, counted from 0; the first when left out.")
+    ] = None,
     body: Annotated[
         Path | None,
         typer.Option(help="smplx: parameters of the body (.npz: betas, body_pose … as smplx names them)."),
@@ -362,14 +360,24 @@ def convert(
     """Converts a clip to FLAME's parameters or back, or puts its head on an SMPL-X body; tells the distance in mm."""
     from hack_model.interop import commands
 
+    if to is Target.smplx:
+        from hack_model.interop.smplx_body import require_mesh_format
+
+        with usage("--output"):
+            require_mesh_format(output)
+    else:
+        for hint, wish in (("--frame", frame), ("--body", body)):
+            if wish is not None:
+                raise typer.BadParameter(f"--to {to.value} takes none", param_hint=hint)
+        _npz(output)
     asset = _load(model).asset
     if to is Target.smplx:
-        file = commands.head_on_body(source, model_file, output, asset, frame=frame, body_file=body, say=_say)
+        file = commands.head_on_body(source, model_file, output, asset, frame=frame or 0, body_file=body, say=say)
     else:
         work = commands.clip_to_flame if to is Target.flame else commands.flame_to_clip
         with progress_bar() as progress:
-            file = work(source, model_file, output, asset, progress, _say)
-    _report_files([file])
+            file = work(source, model_file, output, asset, progress, say)
+    report_files([file])
 
 
 @app.command()
@@ -380,8 +388,11 @@ def addon(
 ) -> None:
     """Builds the Blender extension."""
     from hack_model.addon import build as build_addon
+    from hack_model.addon import require_zip
 
-    _report_files([build_addon(output)])
+    with usage("--output"):
+        require_zip(output)
+    report_files([build_addon(output)])
 
 
 def main() -> None:
@@ -393,86 +404,6 @@ def _load(path: Path | None) -> HACK:
     import hack_model
 
     return hack_model.load(path)
-
-
-@contextmanager
-def progress_bar() -> Generator[Callable[[str, int, int], None]]:
-    """A bar on the terminal, moved by calls with a stage's name, what is done and the total."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("")
-
-        def progress(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=stage, completed=done, total=total)
-
-        yield progress
-
-
-def _print(renderable: Any) -> None:
-    from rich.console import Console
-
-    Console(soft_wrap=True, highlight=False).print(renderable)
-
-
-def _say(text: str) -> None:
-    from rich.text import Text
-
-    _print(Text(text))
-
-
-def _fail(message: str) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    Console(stderr=True, soft_wrap=True, highlight=False).print(Text.assemble(("error: ", "bold red"), message))
-
-
-def _report_files(files: Iterable[Path]) -> None:
-    from rich.text import Text
-
-    for file in files:
-        _print(Text(f"{file}  {file.stat().st_size / 1e6:.2f} MB"))
-
-
-def _trait_table() -> Any:
-    """Every parameter of an appearance."""
-    from rich.table import Table
-
-    from hack_model.appearance.parameters import TRAITS
-
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for title in ("name", "range", "default", "meaning"):
-        table.add_column(title)
-    for trait in TRAITS:
-        table.add_row(trait.name, f"{trait.low:g}…{trait.high:g}", f"{trait.default:g}", trait.meaning)
-    table.add_row("seed", "0…", "0", "where freckles, moles, hairs and blotches lie")
-    return table
-
-
-def _fit_table(report: Mapping[str, Any]) -> Any:
-    """The figures of a fit that a person looks at first."""
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    error, pose = report["landmark_error"], report["head_pose_deg"]
-    table.add_row(
-        "landmark error", f"{error['px']:.2f} px, {error['percent']:.2f} % of the outer eye corners' distance"
-    )
-    table.add_row("head", "  ".join(f"{name} {pose[name]:+.1f}°" for name in ("yaw", "pitch", "roll")))
-    units = {
-        f"{code} {side}": value
-        for code, sides in report["action_units"].items()
-        for side, value in sides.items()
-        if value >= _SHOWN_ACTIVATION
-    }
-    strongest = sorted(units.items(), key=lambda item: -item[1])[:_SHOWN_UNITS]
-    table.add_row("action units", ", ".join(f"{name} {value:.2f}" for name, value in strongest) or "none")
-    table.add_row("not seen", ", ".join(report["unconstrained"]) or "nothing")
-    table.add_row("time", "  ".join(f"{stage} {seconds:.2f} s" for stage, seconds in report["seconds"].items()))
-    return table
 
 
 if __name__ == "__main__":

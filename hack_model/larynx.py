@@ -10,12 +10,13 @@ instead; its chart is zero all round the rim, so both rules agree.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_array_api_obj
 
 from hack_model.asset import ModelAsset
 from hack_model.errors import ParameterError
@@ -59,12 +60,30 @@ def swallow(
     """The larynx at ``t`` seconds from the start of a swallow, zero before and after; for arrays of any library.
 
     Between knots (:data:`SWALLOW_KNOTS`) both go by 3 s² - 2 s³, so that velocity is zero at every knot: Blender's own
-    curve between two keys with level handles. Raises :class:`ParameterError` for a duration that is not positive.
+    curve between two keys with level handles. Raises :class:`ParameterError` for a duration that is not positive, a
+    duration or extent that is not finite, and times that are no numbers.
     """
-    if not duration > 0:
+    numbers: dict[str, Any] = {"duration": duration, "rise": rise, "forward": forward}
+    for name, value in numbers.items():
+        if not isinstance(value, int | float | np.number) or not math.isfinite(value):
+            raise ParameterError(f"{name}: wanted a finite number, got {value!r}")
+    if duration <= 0:
         raise ParameterError(f"duration: wanted more than zero seconds, got {duration}")
-    share = (np.asarray(t, dtype=np.float64) if isinstance(t, float | int | list | tuple) else t) / duration
+    share = _times(t) / duration
     return Swallow(rise * _eased(share, SWALLOW_KNOTS["shift"]), forward * _eased(share, SWALLOW_KNOTS["forward"]))
+
+
+def _times(t: Any) -> Any:
+    """Numbers and lists of them as an array; arrays of any library as they are."""
+    if is_array_api_obj(t) and not isinstance(t, np.ndarray | np.generic):
+        return t
+    try:
+        array = np.asarray(t)
+    except ValueError as fault:
+        raise ParameterError(f"t: wanted seconds, got {t!r}") from fault
+    if array.dtype.kind not in "fiu":
+        raise ParameterError(f"t: wanted seconds, got {t!r}")
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
 def _eased(share: Float[Array, "*t"], knots: tuple[tuple[float, float], ...]) -> Float[Array, "*t"]:

@@ -15,7 +15,7 @@ from hack_model.appearance.hair import hair_colour
 from hack_model.appearance.parameters import Appearance
 from hack_model.appearance.skin import Skin
 from hack_model.appearance.wrinkles import clip_weights
-from hack_model.errors import AssetError
+from hack_model.errors import ParameterError
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -133,10 +133,11 @@ def chosen_materials(
     """What an export uses: the maps of ``appearance`` or of the default one; the asset's own materials for ``size`` 0
     and, when no appearance is asked for, for models that none can be drawn on.
 
-    Raises :class:`AssetError` when an appearance is asked for that cannot be drawn.
+    Raises :class:`ParameterError` when an appearance is asked for on no maps, :class:`AssetError` when it cannot be
+    drawn on the asset.
     """
     if appearance is not None and size == 0:
-        raise AssetError("an appearance needs maps; choose their size, for instance 1024")
+        raise ParameterError("an appearance needs maps; choose their size, for instance 1024")
     if size == 0 or (appearance is None and not can_be_drawn(asset)):
         return plain_materials(asset)
     return head_materials(asset, appearance, size=size, clip=clip, frame=frame)

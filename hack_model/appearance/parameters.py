@@ -145,8 +145,16 @@ class Appearance:
 
     @classmethod
     def from_array(cls, values: Float[Array, " n"], seed: int = 0) -> Appearance:
-        """From numbers in the order of :data:`TRAITS`, for fits; values outside their ranges are brought to the end."""
-        array = np.asarray(values, np.float64)
+        """From numbers in the order of :data:`TRAITS`, for fits; values outside their ranges are brought to the end.
+
+        Raises :class:`ParameterError` for another shape and for what is no finite number.
+        """
+        try:
+            array = np.asarray(values)
+        except ValueError as fault:
+            raise ParameterError(f"appearance: wanted {len(TRAITS)} numbers ({fault})") from fault
+        if array.dtype.kind not in "fiu":
+            raise ParameterError(f"appearance: wanted {len(TRAITS)} numbers, got {values!r}")
         if array.shape != (len(TRAITS),):
             raise ParameterError(f"appearance: got shape {array.shape}, wanted ({len(TRAITS)},)")
         if not np.isfinite(array).all():

@@ -50,14 +50,21 @@ def export_clip(
     appearance cannot be drawn on.
     """
     path = Path(path)
-    writer = _WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise FormatError(f"{path}: cannot write {path.suffix or 'a file without suffix'}; use {', '.join(_WRITERS)}")
+    require_format(path, texture=texture, appearance=appearance)
     if frame is not None and not -len(clip) <= frame < len(clip):
         raise FormatError(f"frame {frame}: the clip has {len(clip)} frames, 0 to {len(clip) - 1}")
     clip = clip.for_model(model)
     clip = clip if frame is None else clip[frame]
-    return writer(_Export(clip, path, model, texture, appearance, maps, placement))
+    return _WRITERS[path.suffix.lower()](_Export(clip, path, model, texture, appearance, maps, placement))
+
+
+def require_format(path: Path, *, texture: str | Path | None = None, appearance: Appearance | None = None) -> None:
+    """Raises :class:`FormatError` for a suffix that cannot be written, or that carries no texture or appearance."""
+    if path.suffix.lower() not in _WRITERS:
+        raise FormatError(f"{path}: cannot write {path.suffix or 'a file without suffix'}; use {', '.join(_WRITERS)}")
+    for name, wish in (("texture", texture), ("appearance", appearance)):
+        if wish is not None and path.suffix.lower() in _COLOURLESS:
+            raise FormatError(f"{path}: PLY carries no {name}; leave --{name} out, or write .glb or .obj")
 
 
 @dataclass(frozen=True)
@@ -117,9 +124,6 @@ def _write_obj(job: _Export) -> list[Path]:
 def _write_ply(job: _Export) -> list[Path]:
     from hack_model.formats.ply import write_ply
 
-    for name, wish in (("texture", job.texture), ("appearance", job.appearance)):
-        if wish is not None:
-            raise FormatError(f"{job.path}: PLY carries no {name}; leave --{name} out, or write .glb or .obj")
     return [write_ply(job.path, job.model.asset, job.first_frame())]
 
 
@@ -131,3 +135,4 @@ _WRITERS: dict[str, Callable[[_Export], list[Path]]] = {
     ".obj": _write_obj,
     ".ply": _write_ply,
 }
+_COLOURLESS = (".ply",)

@@ -44,6 +44,7 @@ _BODY_BELOW, _HEAD_ABOVE = 0.25, 0.40
 _BLEND: Final = 0.06
 """Metres above the seam over which the body's surface becomes the head's."""
 _BODY_JOINTS: Final = 21
+_MESH_FORMATS: Final = (".obj", ".ply", ".stl", ".glb")
 _NOSE_TIP: Final = 30
 
 
@@ -178,16 +179,20 @@ def lay_on_body(asset: ModelAsset, body: Body) -> tuple[Fitted, Int[Array, " n"]
     return fitted, rows
 
 
+def require_mesh_format(path: Path) -> None:
+    """Raises :class:`FormatError` for a name that :func:`write_mesh` cannot write to."""
+    if path.suffix.lower() not in _MESH_FORMATS:
+        wanted = ", ".join(_MESH_FORMATS)
+        raise FormatError(f"{path}: cannot write {path.suffix or 'a file without ending'}; wanted one of {wanted}")
+
+
 def write_mesh(path: Path, vertices: Float[Array, "N 3"], faces: Int[Array, "T 3"]) -> Path:
     """Writes the joined mesh as .obj, .ply, .stl or .glb, atomically."""
     import trimesh
 
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in ("obj", "ply", "stl", "glb"):
-        raise FormatError(
-            f"{path}: cannot write {path.suffix or 'a file without ending'}; wanted .obj, .ply, .stl or .glb"
-        )
-    content: Any = trimesh.Trimesh(vertices, faces, process=False).export(file_type=kind)
+    require_mesh_format(path)
+    mesh = trimesh.Trimesh(vertices, faces, process=False)
+    content: Any = mesh.export(file_type=path.suffix.lower().removeprefix("."))
     with atomic_file(path) as stream:
         stream.write(content.encode() if isinstance(content, str) else content)
     return path

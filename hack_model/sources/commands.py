@@ -15,15 +15,15 @@ Progress = Callable[[str, int, int], None]
 def build_ict(
     output: Path,
     source: Path | None,
+    template: Path | None,
     *,
     download: bool,
-    template: Path | None,
     progress: Progress,
     say: Callable[[str], None],
 ) -> Path:
-    """Builds from a copy of ICT-FaceKit in ``source``, fetched before with ``download``; returns the file.
+    """Builds from a copy of ICT-FaceKit in ``source``; returns the file.
 
-    ``say`` is given the licence of a copy that has been fetched.
+    With ``download`` the copy is fetched before, to ``source`` or the user's cache, and ``say`` is given its licence.
     """
     from hack_model.sources import ict_download
     from hack_model.sources.ict import read_ict, read_spans
@@ -34,7 +34,7 @@ def build_ict(
         new = ict_download.fetch(source)
         say(f"ICT-FaceKit {'fetched to' if new else 'found in'} {source}\n\n{ict_download.licence_text(source)}")
     if source is None:
-        raise FormatError("name a copy of ICT-FaceKit with --from, or fetch it with --download (MIT licence)")
+        raise FormatError("name a copy of ICT-FaceKit, or have it fetched")
     checked = source.is_dir() and ict_download.check(source)
     model = build(
         read_ict(source, progress),
@@ -47,24 +47,12 @@ def build_ict(
 
 
 def build_flame(
-    output: Path,
-    source: Path | None,
-    *,
-    download: bool,
-    template: Path | None,
-    progress: Progress,
-    say: Callable[[str], None],
+    output: Path, source: Path, template: Path | None, *, progress: Progress, say: Callable[[str], None]
 ) -> Path:
     """Builds from a user's FLAME file in ``source``; returns the file. FLAME is never downloaded: its users sign."""
     from hack_model.sources.flame import LICENCE, read_flame
     from hack_model.sources.flame_model import build_flame as build
 
-    if download:
-        raise FormatError(
-            "FLAME cannot be downloaded for you: register at https://flame.is.tue.mpg.de, then name --from"
-        )
-    if source is None:
-        raise FormatError("name your FLAME model file (.pkl or .npz) with --from")
     model = build(read_flame(source), _template(template), progress=progress)
     say(f"Licence of the model: {LICENCE}")
     return model.save(output, packed=True)

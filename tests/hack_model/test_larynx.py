@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +64,25 @@ def test_velocity_of_a_swallow_is_continuous_and_zero_at_its_ends() -> None:
         assert np.abs(velocity[np.abs(times) < 1.5e-4]).max() < 1e-4
         assert np.abs(velocity[np.abs(times - SWALLOW_DURATION) < 1.5e-4]).max() < 1e-4
         assert np.abs(np.diff(velocity)).max() < 2e-4, "a jump of the velocity, metres per second"
+
+
+@pytest.mark.parametrize(
+    ("t", "options", "message"),
+    [
+        ("now", {}, "t: wanted seconds, got 'now'"),
+        (np.array(["now"]), {}, "t: wanted seconds, got array"),
+        ([0.1, "x"], {}, "t: wanted seconds"),
+        (None, {}, "t: wanted seconds, got None"),
+        (0.1, {"duration": "long"}, "duration: wanted a finite number, got 'long'"),
+        (0.1, {"duration": float("nan")}, "duration: wanted a finite number"),
+        (0.1, {"duration": 0}, "more than zero"),
+        (0.1, {"rise": float("inf")}, "rise: wanted a finite number"),
+        (0.1, {"forward": None}, "forward: wanted a finite number"),
+    ],
+)
+def test_what_is_no_number_of_seconds_or_metres_is_refused(t: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        swallow(t, **options)
 
 
 def test_swallow_takes_numbers_and_tensors_and_gradients_flow() -> None:

@@ -12,7 +12,7 @@ from hack_model.appearance.eyes import EyeLayout, eye_image, iris_colour
 from hack_model.appearance.files import write_maps
 from hack_model.appearance.materials import chosen_materials, head_materials, plain_materials
 from hack_model.appearance.parameters import Appearance
-from hack_model.errors import AssetError
+from hack_model.errors import AssetError, ParameterError
 from tests.support.synthetic import synthetic_asset
 
 
@@ -89,7 +89,7 @@ def test_what_an_export_uses(asset: ModelAsset) -> None:
     assert chosen_materials(synthetic, None, 64)[0].normal is None
     with pytest.raises(AssetError, match="lacks landmarks"):
         chosen_materials(synthetic, Appearance(), 64)
-    with pytest.raises(AssetError, match="needs maps"):
+    with pytest.raises(ParameterError, match="needs maps"):
         chosen_materials(asset, Appearance(), 0)
 
 

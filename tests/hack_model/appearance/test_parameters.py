@@ -75,4 +75,7 @@ def test_arrays_are_checked() -> None:
         Appearance.from_array(np.zeros(3))
     with pytest.raises(ParameterError, match="not finite"):
         Appearance.from_array(np.full(len(TRAITS), np.nan))
+    for text in (["much"] * len(TRAITS), np.full(len(TRAITS), None), [[1.0], *[0.0] * (len(TRAITS) - 1)], "melanin"):
+        with pytest.raises(ParameterError, match=f"wanted {len(TRAITS)} numbers"):
+            Appearance.from_array(text)  # pyright: ignore[reportArgumentType]
     assert Appearance.from_array(np.full(len(TRAITS), 99.0)).melanin == 1

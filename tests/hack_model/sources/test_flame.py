@@ -204,7 +204,7 @@ def test_command_line(arrays: dict[str, Any], template: ModelAsset, tmp_path: Pa
     assert "not for distribution" in done.output
     assert ModelAsset.load(tmp_path / "model.npz").name == "hack-flame"
     assert CliRunner().invoke(app, ["info", str(tmp_path / "model.npz")]).exit_code == 0
-    for more, message in (([], "with --from"), (["--download"], "cannot be downloaded for you")):
+    for more, message in (([], "name your FLAME model file"), (["--download"], "cannot be downloaded for you")):
         done = CliRunner().invoke(app, [*words, *more])
-        assert done.exit_code == 1
+        assert done.exit_code == 2
         assert message in done.output
