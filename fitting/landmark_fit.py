@@ -20,7 +20,7 @@ from hack_model.alignment import similarity
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jaxtyping import Bool, Float
+    from jaxtyping import Float
 
     from fitting.camera import Camera
 
@@ -49,8 +49,6 @@ class FitSettings:
     opening: float = 0.01
     relief: float = 0.16
     shape: float = 1.2
-    expression: float = 0.12
-    unscored_expression: float = 0.05
     gaze: float = 0.25
     squint: float = 0.04
     torso: float = 0.03
@@ -64,13 +62,14 @@ class Observation:
     """What the detector says of one face, and the camera: all that the solver sees of a photo.
 
     ``points`` (L, 2) pixels; ``relief`` (L,) depth in pixels, away from the camera positive, zero arbitrary;
-    ``expression`` (E,) expected activations and ``scored`` (E,) where the detector has an opinion; ``confidence`` (L,).
+    ``expression`` (E,) expected activations and ``expression_spread`` (E,) how far from them the true ones may be, 0 for
+    those to be held at rest (:mod:`fitting.expectation`); ``confidence`` (L,).
     """
 
     points: Float[Array, "L 2"]
     relief: Float[Array, " L"]
     expression: Float[Array, " E"]
-    scored: Bool[Array, " E"]
+    expression_spread: Float[Array, " E"]
     camera: Camera
     confidence: Float[Array, " L"]
 
@@ -165,7 +164,7 @@ class _Problem:
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
         layout, model = self.model.layout, self.model
         lower, upper = np.full(layout.size, -np.inf), np.full(layout.size, np.inf)
-        lower[layout.expression], upper[layout.expression] = 0.0, 1.0
+        lower[layout.expression], upper[layout.expression] = 0.0, self.observation.expression_spread > 0
         lower[layout.neck], upper[layout.neck] = model.neck_limits.T
         lower[layout.gaze], upper[layout.gaze] = model.gaze_limits.T
         return lower, upper
@@ -176,7 +175,8 @@ class _Problem:
         mean, spread = np.zeros(layout.size), np.full(layout.size, np.inf)
         mean[layout.expression] = np.clip(self.observation.expression, 0.0, 1.0)
         spread[layout.shape] = settings.shape
-        spread[layout.expression] = np.where(self.observation.scored, settings.expression, settings.unscored_expression)
+        given = self.observation.expression_spread
+        spread[layout.expression] = np.where(given > 0, given, 1.0)  # what is held at rest needs no belief
         spread[layout.neck], spread[layout.gaze] = settings.neck, settings.gaze
         spread[layout.rotation] = settings.torso
         return mean, 1 / spread**2

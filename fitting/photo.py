@@ -15,6 +15,7 @@ import numpy as np
 
 from fitting.camera import Camera, camera_of
 from fitting.detector import Face, FaceDetector, choose_face
+from fitting.expectation import expected_expression
 from fitting.images import Photo, load_photo
 from fitting.landmark_fit import FitSettings, LandmarkFit, Observation, fit_landmarks
 from fitting.landmark_model import LandmarkModel
@@ -24,7 +25,6 @@ from hack_model.arrayfile import atomic_file
 from hack_model.asset import ModelAsset
 from hack_model.clip import Clip
 from hack_model.errors import ParameterError
-from hack_model.formats.arkit import arkit_table, from_arkit
 from hack_model.model import HACK
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ FILES = ("clip.npz", "report.json", "head.glb", "texture.png", "overlay.png", "v
 
 _SETTINGS = {"fast": FitSettings(), "quality": FitSettings(iterations=50, tolerance=1e-5)}
 _VIEW_SIDE = 360
-_RESTING_MOUTH = 0.15  # scores of the mouth up to here are as often a face's own form as an expression
 _CLOSED_EYE = (0.45, 0.75)  # eyeBlink scores between which the irises lose all their weight
 
 
@@ -105,14 +104,11 @@ class PhotoFitter:
 
     def observation(self, face: Face, camera: Camera) -> Observation:
         """What the solver is told of a face."""
-        scores = {name: _beyond_rest(name, value) for name, value in face.scores.items() if name in arkit_table()}
-        names = list(scores)
-        expected = from_arkit(names, np.array(list(scores.values())), self.asset.expression_names)
-        scored = from_arkit(names, np.ones(len(names)), self.asset.expression_names) > 0
+        expected, spread = expected_expression(face.scores, self.asset.expression_names)
         confidence = np.ones(len(face.points))
         left, right = _closed(face)
         confidence[IRIS_LEFT], confidence[IRIS_RIGHT] = 1 - left, 1 - right
-        return Observation(face.points, face.relief, expected, scored, camera, confidence)
+        return Observation(face.points, face.relief, expected, spread, camera, confidence)
 
     def clip(self, fit: LandmarkFit, camera: Camera) -> Clip:
         """The solver's vector as a clip of one frame."""
@@ -129,13 +125,6 @@ class PhotoFitter:
                 "focal": camera.focal, "centre": list(camera.centre), "width": camera.width, "height": camera.height,
             },
         )  # fmt: skip
-
-
-def _beyond_rest(name: str, score: float) -> float:
-    """The detector's score with what a resting face may get of it taken away, in [0, 1] again."""
-    if not name.startswith("mouth"):
-        return score
-    return max(score - _RESTING_MOUTH, 0.0) / (1 - _RESTING_MOUTH)
 
 
 def fit_photo(

@@ -18,8 +18,8 @@ from hack_model.model import HACK
 from tests.support.synthetic import synthetic_asset
 
 CAMERA = Camera.centred(1500, 800, 900)
-SURE = FitSettings(landmark=1e-4, opening=1e-4, robust=1e3, relief=0.1, shape=3.0, expression=1.0,
-                   unscored_expression=1.0, iterations=30, tolerance=1e-9)  # fmt: skip
+SURE = FitSettings(landmark=1e-4, opening=1e-4, robust=1e3, relief=0.1, shape=3.0, iterations=30,
+                   tolerance=1e-9)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +32,22 @@ def truth(model: LandmarkModel, seed: int = 0) -> np.ndarray:
     random, layout = np.random.default_rng(seed), model.layout
     x = np.zeros(layout.size)
     x[layout.shape] = random.normal(size=layout.shape_count)
-    x[layout.expression] = random.uniform(0, 1, layout.expression_count) * (random.uniform(size=56) < 0.2)
+    x[layout.expression] = random.uniform(0, 1, layout.expression_count) * (
+        random.uniform(size=layout.expression_count) < 0.2
+    )
     x[layout.neck] = 0.5 * random.uniform(*model.neck_limits.T)
     x[layout.translation] = [random.uniform(-0.05, 0.05), random.uniform(-0.05, 0.05), -random.uniform(0.7, 1.3)]
     return x
 
 
-def seen(model: LandmarkModel, x: np.ndarray, expected: np.ndarray | None = None) -> Observation:
+def seen(model: LandmarkModel, x: np.ndarray, expected: np.ndarray | None = None, spread: float = 0.12) -> Observation:
     """What a perfect detector would say."""
     placed = model.points(x)
     depth = -placed[:, 2]
     expression = x[model.layout.expression] if expected is None else expected
     return Observation(
         CAMERA.project(placed), (depth - depth.mean()) * CAMERA.focal / depth.mean(), expression,
-        np.ones(model.layout.expression_count, bool), CAMERA, np.ones(len(model)),
+        np.full(model.layout.expression_count, spread), CAMERA, np.ones(len(model)),
     )  # fmt: skip
 
 
@@ -61,7 +63,7 @@ def head_turn(model: LandmarkModel, x: np.ndarray) -> Rotation:
 @pytest.mark.parametrize("seed", range(5))
 def test_known_parameters_are_found(model, seed):
     x = truth(model, seed)
-    observation = seen(model, x)
+    observation = seen(model, x, spread=1.0)
     fit = fit_landmarks(model, observation, SURE)
     layout = model.layout
     assert percent(observation, fit) < 0.05
@@ -105,7 +107,7 @@ def test_bounds_hold_whatever_is_seen(seed):
 
 def test_bad_points_do_not_pull(model):
     x = truth(model, 2)
-    clean = seen(model, x)
+    clean = seen(model, x, spread=1.0)
     points = clean.points.copy()
     points[np.arange(0, 478, 25)] += 40
     spoiled = fit_landmarks(model, replace(clean, points=points), replace(SURE, landmark=0.003, robust=1.5))
@@ -116,7 +118,7 @@ def test_bad_points_do_not_pull(model):
 
 def test_points_without_confidence_are_ignored(model):
     x = truth(model, 2)
-    clean = seen(model, x)
+    clean = seen(model, x, spread=1.0)
     points, confidence = clean.points.copy(), np.ones(478)
     points[100:200] += 300
     confidence[100:200] = 0
@@ -132,6 +134,17 @@ def test_expectations_decide_where_landmarks_are_silent(model):
     wanted = np.full(layout.expression_count, 0.3)
     fit = fit_landmarks(model, seen(model, x, wanted), FitSettings(landmark=10.0, opening=10.0, relief=10.0))
     assert np.abs(fit.vector[layout.expression] - 0.3).max() < 0.02
+
+
+def test_expressions_without_spread_stay_at_rest(model):
+    """What landmarks cannot show is held, although it would lower the error; the rest is found without it."""
+    x = truth(model, 4)
+    moved = np.flatnonzero(x[model.layout.expression])
+    observation = seen(model, x, np.zeros(model.layout.expression_count), spread=1.0)
+    observation.expression_spread[moved[0]] = 0
+    found = fit_landmarks(model, observation, SURE).vector[model.layout.expression]
+    assert found[moved[0]] == 0
+    assert found[moved[1:]].min() > 0
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -11,6 +11,7 @@ from PIL import Image
 
 from fitting.detector import DetectionError, FaceDetector
 from fitting.evaluate import evaluate, photos_below, summary
+from fitting.expectation import expected_expression
 from fitting.images import load_photo, photo_from_array
 from fitting.photo import FILES, PhotoFitter, fit_photo, fit_to_folder
 from hack_model.asset import ModelAsset
@@ -46,16 +47,12 @@ def test_astronaut_is_met(fit):
     assert 0.3 < fit.report["camera"]["distance_m"] < 3
 
 
-def test_low_scores_of_the_mouth_count_as_rest(fitter, fit):
-    def expected(score: float) -> dict[str, float]:
-        scores = {**fit.face.scores, "mouthSmileLeft": score, "browDownLeft": score}
-        observation = fitter.observation(replace(fit.face, scores=scores), fit.camera)
-        return dict(zip(fitter.asset.expression_names, observation.expression, strict=True))
-
-    assert expected(0.1)["mouthSmile_L"] == 0
-    assert 0.35 < expected(0.5)["mouthSmile_L"] < 0.45
-    assert expected(1.0)["mouthSmile_L"] == 1
-    assert expected(0.15)["browDown_L"] == pytest.approx(0.15)
+def test_scores_tell_the_solver_what_to_expect(fitter, fit):
+    scores = {**fit.face.scores, "mouthSmileLeft": 0.8}
+    observation = fitter.observation(replace(fit.face, scores=scores), fit.camera)
+    mean, spread = expected_expression(scores, fitter.asset.expression_names)
+    assert np.array_equal(observation.expression, mean)
+    assert np.array_equal(observation.expression_spread, spread)
 
 
 def test_folder_without_pictures_is_named(tmp_path):
@@ -168,9 +165,13 @@ def test_real_photos_meet_the_targets(fitter, test_data):
     assert figures["iterations_median"] <= 15
     people = figures["people"]
     assert people["count"] == 12
-    smiles = {kind: np.median([p[kind] for p in people["mouth_smile"].values()]) for kind in ("neutral", "smiling")}
-    assert smiles["smiling"] > smiles["neutral"] + 0.25
-    assert people["smiling_shape_nearest_to_own_neutral"] >= 8
+    smiles = {
+        kind: np.mean([p[kind] for p in people["mouth_smile"].values()], axis=1) for kind in ("neutral", "smiling")
+    }
+    assert (smiles["neutral"] <= 0.1).sum() >= 11
+    assert (smiles["smiling"] >= 0.3).sum() >= 9
+    assert people["smiling_shape_nearest_to_own_neutral"] >= 10
+    assert people["neutral_shape_nearest_to_own_smiling"] >= 10
 
 
 def test_every_real_photo_of_the_set_can_be_read(test_data):
