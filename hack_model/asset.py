@@ -332,6 +332,9 @@ def _check_meaning(asset: ModelAsset) -> None:
         names = getattr(asset, name)
         if len(set(names)) != len(names):
             raise AssetError(f"field {name} repeats a name")
+        odd = [each for each in names if not each.strip() or not each.isprintable()]
+        if odd:
+            raise AssetError(f"field {name} holds {odd[0]!r}; names are not empty and have no control characters")
 
 
 def _check_joints(asset: ModelAsset) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CERVICAL_JOINTS: Final = ("c7t1", "c6c7", "c5c6", "c4c5", "c3c4", "c2c3", "c1c2", "oc1")
 """The eight joints of ``pose``, root first."""
@@ -74,3 +77,20 @@ HACK_EXPRESSIONS: Final = (
     "noseSneer_R",
 )
 """HACK's 55 expressions in HACK's order (the release's index of each is its position here)."""
+
+
+def unique_names(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
+    """The names, each that is ``taken`` or stood before with ``_2``, ``_3`` … behind it; case makes no difference.
+
+    For formats and file systems that would put things of one name into one.
+    """
+    used = {name.casefold() for name in taken}
+    result: list[str] = []
+    for name in names:
+        found, number = name, 1
+        while found.casefold() in used:
+            number += 1
+            found = f"{name}_{number}"
+        used.add(found.casefold())
+        result.append(found)
+    return result

@@ -9,13 +9,14 @@ product of activations, is computed for each frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hack_model.formats.arkit import arkit_table
 from hack_model.kinematics import rotation_matrix
+from hack_model.names import unique_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,15 +52,18 @@ class MorphTarget:
 def morph_targets(rig: Rig, clip: Clip, *, idle_correctives: bool = True) -> list[MorphTarget]:
     """All targets of a rig, each with its weight in every frame of a clip with the rig's expressions.
 
+    Where the model's own names meet each other or those given here, the later one gets a number behind it.
     ``idle_correctives`` False leaves out correctives that no frame needs: half of them in a still, all without a pose.
     """
-    return [
+    targets = [
         *_expressions(rig, clip),
         *_combinations(rig, clip),
         *_larynx(rig, clip),
         *_larynx_forward(rig, clip),
         *(target for target in _correctives(rig, clip) if idle_correctives or target.weights.any()),
     ]
+    names = unique_names(target.name for target in targets)
+    return [replace(target, name=name) for target, name in zip(targets, names, strict=True)]
 
 
 def _expressions(rig: Rig, clip: Clip) -> Iterator[MorphTarget]:

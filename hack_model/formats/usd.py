@@ -7,6 +7,8 @@ normals and texture coordinates, one subset of faces per material; the expressio
 and everything else :mod:`hack_model.formats.morphs` makes of the model; the clip's motion, exact in every frame, time
 code 0 being the first. Its rotation and translation are on the base joint, the scale on the root.
 
+Names that a prim cannot have are spelled otherwise, numbered where two would be one; its display name is the model's.
+
 What it cannot say is what glTF cannot: see :mod:`hack_model.formats.glb`.
 """
 
@@ -29,7 +31,7 @@ from hack_model.formats.skin import INFLUENCES, rest_transforms, skeleton_motion
 from hack_model.formats.surface import turned_normals, vertex_normals, without_noise
 from hack_model.formats.texture import encoded_image
 from hack_model.formats.usd_materials import add_material, material_pictures
-from hack_model.names import SKELETON, SKELETON_PARENTS
+from hack_model.names import SKELETON, SKELETON_PARENTS, unique_names
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -119,7 +121,7 @@ class _Writer:
         self.asset: ModelAsset = rig.model.asset
         self.placement = placement
         self.targets = morph_targets(rig, clip)
-        self.names = [_identifier(target.name) for target in self.targets]
+        self.names = unique_names(_identifier(target.name) for target in self.targets)
 
     def write(self, morph_normals: bool) -> None:
         from pxr import Kind, Sdf, Usd, UsdGeom, UsdSkel
@@ -233,6 +235,7 @@ class _Writer:
         shape.CreateOffsetsAttr(_vectors(offsets[moved]))
         shape.CreateNormalOffsetsAttr(_vectors(turned[moved]))
         shape.CreatePointIndicesAttr(_integers(moved))
+        _show_name(shape.GetPrim(), target.name)
         return shape.GetPath()
 
     def _materials(self, mesh: Any) -> None:
@@ -240,12 +243,16 @@ class _Writer:
         from pxr import UsdGeom, UsdShade
 
         UsdGeom.Scope.Define(self.stage, "/head/materials")
+        # The subsets of the faces lie beside the blend shapes.
+        names = unique_names(map(_identifier, self.asset.material_names), taken=self.names)
         for index in np.unique(self.asset.face_material).tolist():
-            name = _identifier(self.asset.material_names[index])
+            name, own = names[index], self.asset.material_names[index]
             material = add_material(self.stage, f"/head/materials/{name}", self.materials[index], self.pictures)
             faces = _integers(np.flatnonzero(self.asset.face_material == index))
             subset = UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).CreateMaterialBindSubset(name, faces)
             UsdShade.MaterialBindingAPI.Apply(subset.GetPrim()).Bind(material)
+            for prim in (material.GetPrim(), subset.GetPrim()):
+                _show_name(prim, own)
 
     def _extent(self) -> tuple[Float[Array, "3"], Float[Array, "3"]]:
         """The box, before the root's scale, that holds the head in every frame."""
@@ -264,6 +271,12 @@ def _identifier(name: str) -> str:
     from pxr import Tf
 
     return Tf.MakeValidIdentifier(name.replace("+", "Plus").replace("-", "Minus"))
+
+
+def _show_name(prim: Any, name: str) -> None:
+    """Keeps the model's own name of a prim where it could not have it."""
+    if prim.GetName() != name:
+        prim.SetDisplayName(name)
 
 
 def _vectors(values: Float[Array, "n 3"]) -> Any:

@@ -5,12 +5,14 @@ Specification: https://openusd.org/release/spec_usdpreviewsurface.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from hack_model.formats.texture import EncodedImage, encoded_image
+from hack_model.names import unique_names
 
 if TYPE_CHECKING:
     from hack_model.appearance.materials import Material
@@ -25,12 +27,14 @@ def material_pictures(
 ) -> tuple[dict[str, EncodedImage], Names]:
     """Pictures by file name, and the names by material and role; one that several materials share stands once.
 
-    ``skin`` replaces the colour of the material of that name. Files are called ``stem`` and the material's name.
+    ``skin`` replaces the colour of the material of that name. Files are called ``stem`` and the material's name, with
+    _ for what file systems may not take.
     """
     files: dict[str, EncodedImage] = {}
     names: dict[tuple[str, str], str] = {}
     known: dict[int, str] = {}
     for material in materials:
+        label = re.sub(r"[^\w-]", "_", material.name)
         for role in _ROLES:
             pixels: np.ndarray | None = getattr(material, role)
             if role == "albedo" and material.name == "skin" and skin is not None:
@@ -43,7 +47,8 @@ def material_pictures(
             else:
                 image = encoded_image(pixels if pixels.ndim == 3 else pixels[..., None].repeat(3, axis=2))
             suffix = "" if role == "albedo" else "_roughness" if role == "gloss" else f"_{role}"
-            name = f"{stem}_{material.name}{suffix}{image.suffix}"
+            wanted = f"{stem}_{label}{suffix}"
+            name = unique_names([wanted], taken=(file.rpartition(".")[0] for file in files))[0] + image.suffix
             files[name], names[material.name, role], known[id(pixels)] = image, name, name
     return files, names
 

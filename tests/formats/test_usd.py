@@ -201,6 +201,55 @@ def test_blend_shapes_are_the_targets_of_every_format(synthetic: HACK, tmp_path:
     assert not np.any(UsdSkel.BlendShape(plain.GetPrimAtPath("/head/mesh/jawOpen")).GetNormalOffsetsAttr().Get())
 
 
+def odd_names(synthetic: HACK) -> HACK:
+    """The synthetic model with names that USD has to spell otherwise, or that meet when it does."""
+    asset = synthetic.asset
+    expressions = dict.fromkeys(asset.expression_names)
+    odd = ("skin", "nosé", "nosè", "a b", "a_b", "A_B", "larynx", "eyeBlinkLeft", "1up", "../jaw")
+    for name, new in zip(list(expressions)[-len(odd) :], odd, strict=True):
+        expressions[name] = new
+    renamed = tuple(new or name for name, new in expressions.items())
+    materials = np.array(["skin", "../../eye ball", "../../eye_ball"])
+    face_material = asset.face_material.copy()
+    last = np.flatnonzero(face_material == 1)
+    face_material[last[::2]] = 2
+    more = {
+        name: np.concatenate([getattr(asset, name), getattr(asset, name)[:1]])
+        for name in ("material_color", "material_roughness")
+    }
+    return HACK.from_asset(
+        dataclasses.replace(
+            asset, expression_names=renamed, material_names=materials, face_material=face_material, **more
+        )
+    )
+
+
+def test_names_that_meet_stay_apart(synthetic: HACK, tmp_path: Path) -> None:
+    model = odd_names(synthetic)
+    clip = random_clip(model, 3, seed=6)
+    skin, *others = plain_materials(model.asset)
+    pictures = [np.full((4, 4, 3), value, np.uint8) for value in (60, 120)]
+    materials = [skin, *(dataclasses.replace(each, albedo=p) for each, p in zip(others, pictures, strict=True))]
+    (tmp_path / "out").mkdir()
+    rig = model.rig(clip.shape, clip.scale)
+    path, *files = write_usd(tmp_path / "out/head.usdc", rig, clip, materials=materials)
+    assert faults(path) == []
+    assert [file.name for file in files] == ["head_skin.png", "head_______eye_ball.png", "head_______eye_ball_2.png"]
+    assert {file.name for file in tmp_path.rglob("*")} == {"out", path.name, *(file.name for file in files)}
+    _, frames = baked(path)
+    np.testing.assert_allclose(frames, placed(model, clip), atol=1e-6)
+    stage = opened(path)
+    shapes = [prim for prim in stage.GetPrimAtPath("/head/mesh").GetChildren() if prim.IsA(UsdSkel.BlendShape)]
+    targets = [target.name for target in morph_targets(rig, clip)]
+    assert [prim.GetDisplayName() or prim.GetName() for prim in shapes] == targets
+    assert {"nosé", "nosè", "a b", "a_b", "A_B_2", "eyeBlinkLeft", "eyeBlinkLeft_2", "larynx_2"} <= set(targets)
+    subsets = [prim for prim in stage.GetPrimAtPath("/head/mesh").GetChildren() if prim.IsA(UsdGeom.Subset)]
+    assert [prim.GetDisplayName() or prim.GetName() for prim in subsets] == list(model.asset.material_names)
+    for index, prim in enumerate(subsets):
+        faces = np.array(UsdGeom.Subset(prim).GetIndicesAttr().Get())
+        np.testing.assert_array_equal(faces, np.flatnonzero(model.asset.face_material == index))
+
+
 def test_extent_holds_the_head_in_every_frame(synthetic: HACK, tmp_path: Path) -> None:
     clip = random_clip(synthetic, 20, seed=5)
     stage = opened(write_usd(tmp_path / "head.usdc", synthetic.rig(clip.shape, clip.scale), clip)[0])

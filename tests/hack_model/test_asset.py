@@ -205,6 +205,9 @@ FAULTS: list[tuple[Any, str]] = [
     (lambda a: {"weights": a.weights[:, :10]}, "wanted .* with J = 11"),
     (lambda a: {"schema_version": np.array(3)}, "schema version 3, this program reads 1 and 2"),
     (lambda a: {"expression_names": np.array([*a.expression_names[:-1], "jawOpen"])}, "expression_names repeats"),
+    (lambda a: {"expression_names": np.array([*a.expression_names[:-1], "a\nb"])}, r"expression_names holds 'a\\nb'"),
+    (lambda a: {"material_names": np.array(["", *a.material_names[1:]])}, "material_names holds ''; names are not"),
+    (lambda a: {"part_names": np.array([" ", *a.part_names[1:]])}, "part_names holds ' '"),
 ]
 
 
