@@ -308,3 +308,9 @@ def _landmarks(random: np.random.Generator, skin: np.ndarray, faces: np.ndarray,
     """Random points of the front of the head."""
     front = faces[(skin[faces[:, :3]].mean(axis=1) @ [0, 0, 1] > 0.03) & (skin[faces[:, 0], 1] > -0.06)]
     return front[random.integers(0, len(front), count), :3], random.dirichlet(np.ones(3), count)
+
+
+def all_parameters(asset: ModelAsset, batch: tuple[int, ...] = (), seed: int = 0) -> dict[str, np.ndarray]:
+    """Random values of every parameter, the scale among them."""
+    scale = np.random.default_rng(seed + 100).uniform(0.8, 1.2, batch)
+    return {**random_parameters(asset, batch, seed), "scale": scale}
