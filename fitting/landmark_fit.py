@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from fitting.landmark_model import LandmarkModel
-from fitting.points import OUTER_EYE_CORNERS, points
+from fitting.points import NOSE_BASE, NOSE_TIP, OUTER_EYE_CORNERS, points
 from hack_model.alignment import similarity
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class FitSettings:
     Landmark spreads are shares of the outer-eye-corner distance. They are far wider than the detector's noise because
     the errors of neighbouring points go together: 478 points tell as much as some thirty independent ones would.
     ``squint`` (radians) is how far the two eyes' directions may differ; ``relief`` and ``opening`` are shares, too.
+    ``nose`` (metres) is how far the tip may stand out more or less than the mean head's: a photo from the front does
+    not show it, and the population's correlations would infer it from the breadth of the jaw and other distant things.
     """
 
     landmark: float = 0.015
@@ -47,7 +49,8 @@ class FitSettings:
         }
     )  # fmt: skip
     opening: float = 0.01
-    relief: float = 0.16
+    relief: float = 0.3
+    nose: float = 0.0007
     shape: float = 1.2
     gaze: float = 0.25
     squint: float = 0.04
@@ -62,8 +65,8 @@ class Observation:
     """What the detector says of one face, and the camera: all that the solver sees of a photo.
 
     ``points`` (L, 2) pixels; ``relief`` (L,) depth in pixels, away from the camera positive, zero arbitrary;
-    ``expression`` (E,) expected activations and ``expression_spread`` (E,) how far from them the true ones may be, 0 for
-    those to be held at rest (:mod:`fitting.expectation`); ``confidence`` (L,).
+    ``expression`` (E,) expected activations and ``expression_spread`` (E,) how far from them the true ones may be, 0
+    for those to be held at rest (:mod:`fitting.expectation`); ``confidence`` (L,).
     """
 
     points: Float[Array, "L 2"]
@@ -159,6 +162,8 @@ class _Problem:
         self.relief = observation.relief - observation.relief.mean()
         self.lower, self.upper = self._bounds()
         self.prior_mean, self.prior_weight = self._prior()
+        basis = model.rest_shape_basis()
+        self.nose = (basis[NOSE_TIP, 2] - basis[NOSE_BASE, 2]) / settings.nose
         self.together = np.kron([[1.0, -1.0], [-1.0, 1.0]], np.eye(2)) / self.settings.squint**2  # of the gaze's 4
 
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -211,6 +216,7 @@ class _Problem:
             return np.inf
         gaze = x[self.model.layout.gaze]
         total = 0.5 * float(self.prior_weight @ (x - self.prior_mean) ** 2 + gaze @ self.together @ gaze)
+        total += 0.5 * float(self.nose @ x[self.model.layout.shape]) ** 2
         for squared in self._squared(self.residuals(placed)):
             total += 0.5 * self.settings.robust**2 * float(np.log1p(squared / self.settings.robust**2).sum())
         return total
@@ -251,6 +257,9 @@ class _Problem:
         gaze = self.model.layout.gaze
         matrix[gaze, gaze] += self.together
         gradient[gaze] += self.together @ x[gaze]
+        shape = self.model.layout.shape
+        matrix[shape, shape] += np.outer(self.nose, self.nose)
+        gradient[shape] += self.nose * (self.nose @ x[shape])
         return gradient, matrix
 
     def solve(self, x: np.ndarray) -> LandmarkFit:

@@ -160,6 +160,10 @@ class LandmarkModel:
     def __len__(self) -> int:
         return len(self.layers[0])
 
+    def rest_shape_basis(self) -> Float[Array, "L 3 S"]:
+        """How identity moves the landmarks of the head at rest, in the model's axes; metres per coefficient."""
+        return self._summed(self.shape_basis)
+
     def pose(self, neck: Float[Array, "3"]) -> Float[Array, "8 3"]:
         """Axis-angle of each cervical joint, in its rest frame, of the whole neck's three angles."""
         return self.turn_axes @ neck

@@ -22,6 +22,9 @@ GROUPS = ("skin", "oval", "brows", "eyes", "iris", "nose", "lips")
 OUTER_EYE_CORNERS = (33, 263)
 """Subject's right and left outer eye corner; their distance is the unit of landmark errors."""
 
+NOSE_TIP, NOSE_BASE = 1, 2
+"""The tip of the nose, and where its septum meets the upper lip."""
+
 IRIS_RIGHT, IRIS_LEFT = slice(468, 473), slice(473, 478)
 """Centre and four edge points of the subject's right and left iris."""
 

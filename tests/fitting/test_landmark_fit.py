@@ -13,12 +13,13 @@ from scipy.spatial.transform import Rotation
 from fitting.camera import Camera
 from fitting.landmark_fit import FitSettings, Observation, _Problem, fit_landmarks, initial_placement, split_rotation
 from fitting.landmark_model import LandmarkModel
+from fitting.points import NOSE_BASE, NOSE_TIP
 from hack_model.kinematics import rotation_matrix
 from hack_model.model import HACK
 from tests.support.synthetic import synthetic_asset
 
 CAMERA = Camera.centred(1500, 800, 900)
-SURE = FitSettings(landmark=1e-4, opening=1e-4, robust=1e3, relief=0.1, shape=3.0, iterations=30,
+SURE = FitSettings(landmark=1e-4, opening=1e-4, robust=1e3, relief=0.1, nose=1e3, shape=3.0, iterations=30,
                    tolerance=1e-9)  # fmt: skip
 
 
@@ -163,6 +164,22 @@ def test_gradient_equals_finite_differences_of_the_cost(model, seed):
         assert gradient[index] == pytest.approx(numeric, rel=1e-4, abs=1e-3 * np.abs(gradient).max())
     assert np.allclose(matrix, matrix.T)
     assert np.linalg.eigvalsh(matrix).min() > 0
+
+
+def test_a_nose_that_nothing_shows_stays_that_of_the_mean_head(model):
+    """Where landmarks are weak, its protrusion is drawn to the mean; where they are sure, it is found."""
+    basis = model.rest_shape_basis()
+    protrusion = basis[NOSE_TIP, 2] - basis[NOSE_BASE, 2]
+    x = truth(model, 1)
+    x[model.layout.shape] = 1.5 * protrusion / np.linalg.norm(protrusion)
+    weak = FitSettings(relief=10.0, landmark=0.03, opening=0.1)
+    free, drawn, sure = (
+        float(protrusion @ fit_landmarks(model, seen(model, x), settings).vector[model.layout.shape])
+        for settings in (replace(weak, nose=1e3), replace(weak, nose=1e-4), replace(SURE, nose=0.001))
+    )
+    true = float(protrusion @ x[model.layout.shape])
+    assert abs(drawn) < 0.5 * abs(free)
+    assert sure == pytest.approx(true, rel=0.02)
 
 
 def test_start_lies_over_the_landmarks(model):
