@@ -77,6 +77,9 @@ def read_obj_vertices(path: str | Path) -> Float[Array, "V 3"]:
 def _corners(items: list[str]) -> list[list[int]]:
     """Zero-based vertex and texture indices of a face's four corners; raises ValueError for what is no such face."""
     corners = [[int(index) - 1 for index in item.split("/")[:2]] for item in items]
-    if not 3 <= len(corners) <= 4 or any(len(corner) != 2 or min(corner) < 0 for corner in corners):
+    known = np.iinfo(np.int32).max
+    if not 3 <= len(corners) <= 4 or any(
+        len(corner) != 2 or min(corner) < 0 or max(corner) > known for corner in corners
+    ):
         raise ValueError("wanted three or four corners v/vt with positive indices")
     return corners + [[-1, -1]] * (4 - len(corners))

@@ -184,6 +184,6 @@ def _number(text: str, name: str) -> float:
 
 
 def _integer(text: str, name: str) -> int:
-    if not text.strip().isdigit():
+    if not text.strip().isdecimal():
         raise ParameterError(f"{name}: {text!r} is no whole number from 0 up")
     return int(text)

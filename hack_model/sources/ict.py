@@ -63,19 +63,22 @@ class IctModel:
 
     def __post_init__(self) -> None:
         count = len(self.neutral)
-        for name, wanted in (("identities", (None, count, 3)), ("expressions", (None, count, 3))):
-            shape = getattr(self, name).shape
-            if len(shape) != 3 or shape[1:] != wanted[1:]:
-                raise FormatError(f"ICT-FaceKit: {name} have shape {shape}, wanted (any, {count}, 3) as the neutral")
+        wanted = {
+            "neutral": (count, 3), "faces": (len(self.faces), 4), "uv": (len(self.uv), 2), "landmarks68": (68,),
+            "face_uv": (len(self.faces), 4), "identities": (len(self.identities), count, 3),
+            "expressions": (len(self.expression_names), count, 3),
+        }  # fmt: skip
+        for name, shape in wanted.items():
+            found = getattr(self, name).shape
+            if found != shape or not all(found):
+                raise FormatError(f"ICT-FaceKit: {name} has shape {found}, wanted {shape} without a 0")
         for name, size in (("faces", count), ("face_uv", len(self.uv)), ("landmarks68", count)):
             value = getattr(self, name)
-            if not value.size or value.max() >= size or value.min() < -1:
+            if value.max() >= size or value.min() < (0 if name == "landmarks68" else -1):
                 raise FormatError(f"ICT-FaceKit: {name} hold indices outside 0…{size - 1}")
         for name in ("neutral", "uv", "identities", "expressions"):
             if not np.isfinite(getattr(self, name)).all():
                 raise FormatError(f"ICT-FaceKit: {name} hold values that are not finite")
-        if len(self.landmarks68) != 68 or len(self.expression_names) != len(self.expressions):
-            raise FormatError("ICT-FaceKit: wanted 68 landmarks and one name for each expression")
 
 
 def read_spans() -> dict[str, Span]:
@@ -115,18 +118,22 @@ def _read_npz(path: Path) -> IctModel:
     missing = [name for name in _NPZ_FIELDS if name not in arrays]
     if missing:
         raise FormatError(f"{path}: lacks the arrays {', '.join(missing)} of ICT-FaceKit")
+    kinds = dict.fromkeys(_NPZ_FIELDS, "f") | dict.fromkeys(("faces", "faces_uv", "landmarks68"), "iu")
+    for name, kind in (kinds | {"expression_names": "US"}).items():
+        if arrays[name].dtype.kind not in kind or not arrays[name].ndim:
+            raise FormatError(f"{path}: {name} is {arrays[name].dtype} of shape {arrays[name].shape}")
     try:
         return IctModel(
             neutral=arrays["neutral"].astype(np.float64),
-            faces=arrays["faces"].astype(np.int32),
+            faces=arrays["faces"].astype(np.int64),
             uv=arrays["uv"].astype(np.float64),
-            face_uv=arrays["faces_uv"].astype(np.int32),
+            face_uv=arrays["faces_uv"].astype(np.int64),
             identities=arrays["identities"].astype(np.float32),
-            expression_names=tuple(str(name) for name in arrays["expression_names"]),
+            expression_names=tuple(str(name) for name in arrays["expression_names"].reshape(-1)),
             expressions=arrays["expressions"].astype(np.float32),
-            landmarks68=arrays["landmarks68"].astype(np.int32).reshape(-1),
+            landmarks68=arrays["landmarks68"].astype(np.int64).reshape(-1),
         )
-    except (ValueError, FormatError) as fault:
+    except FormatError as fault:
         raise FormatError(f"{path}: {fault}") from fault
 
 
@@ -163,7 +170,7 @@ def _read_folder(folder: Path, progress: Callable[[str, int, int], None]) -> Ict
         identities=np.stack(displacements[: len(identities)]),
         expression_names=tuple(file.stem for file in expressions),
         expressions=np.stack(displacements[len(identities) :]),
-        landmarks68=np.array(configuration["idx_to_landmark_verts"], np.int32).reshape(-1),
+        landmarks68=np.array(configuration["idx_to_landmark_verts"], np.int64),
     )
 
 
@@ -171,8 +178,10 @@ def _configuration(path: Path) -> dict[str, Any]:
     """The repository's JSON file of vertex indices. Raises :class:`FormatError`."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if not all(isinstance(index, int) for index in content["idx_to_landmark_verts"]):
-            raise ValueError("idx_to_landmark_verts holds what is no number")
-    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError) as fault:
+        if not all(isinstance(index, int) and 0 <= index < 2**31 for index in content["idx_to_landmark_verts"]):
+            raise ValueError("idx_to_landmark_verts holds what is no index")
+        if not all(isinstance(name, str) for name in content.get("expressions", ())):
+            raise ValueError("expressions holds what is no name")
+    except (OSError, RecursionError, KeyError, TypeError, ValueError, AttributeError) as fault:
         raise FormatError(f"{path}: wanted ICT-FaceKit's indices with idx_to_landmark_verts ({fault})") from fault
     return content

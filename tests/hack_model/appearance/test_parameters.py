@@ -51,6 +51,8 @@ def test_text_is_read() -> None:
         ("melanin=nan", "lies outside"),
         ("seed=1.5", "no whole number"),
         ("random:x", "no whole number"),
+        ("random:²", "no whole number"),
+        ("seed=²", "no whole number"),
     ],
 )
 def test_wrong_text_is_named(text: str, said: str) -> None:

@@ -192,6 +192,21 @@ def damage(copy: IctCopy, folder: Path, kind: str) -> Path:
         (models / "vertex_indices.json").write_text("{")
     elif kind == "landmarks":
         (models / "vertex_indices.json").write_text(json.dumps({"idx_to_landmark_verts": [1, 2]}))
+    elif kind == "huge":
+        (models / "vertex_indices.json").write_text(json.dumps({"idx_to_landmark_verts": [10**30] * 68}))
+    elif kind == "fraction":
+        (models / "vertex_indices.json").write_text(json.dumps({"idx_to_landmark_verts": [1.5] * 68}))
+    elif kind == "names":
+        (models / "vertex_indices.json").write_text(
+            json.dumps({"idx_to_landmark_verts": [1] * 68, "expressions": [["a"]]})
+        )
+    elif kind == "list":
+        (models / "vertex_indices.json").write_text("[1]")
+    elif kind == "deep":
+        (models / "vertex_indices.json").write_text("[" * 100_000)
+    elif kind == "corner":
+        file = models / "generic_neutral_mesh.obj"
+        file.write_text(file.read_text() + f"f {10**30}/1 1/1 2/1\n")
     return folder
 
 
@@ -204,7 +219,13 @@ FAULTS = {
     "neutral": "no generic_neutral_mesh.obj.*--download",
     "indices": "landmarks68 hold indices outside",
     "json": "wanted ICT-FaceKit's indices",
-    "landmarks": "wanted 68 landmarks",
+    "landmarks": r"landmarks68 has shape \(2,\), wanted \(68,\)",
+    "huge": "holds what is no index",
+    "fraction": "holds what is no index",
+    "names": "expressions holds what is no name",
+    "list": "wanted ICT-FaceKit's indices",
+    "deep": "wanted ICT-FaceKit's indices",
+    "corner": r"generic_neutral_mesh\.obj:\d+: unreadable line",
 }
 
 
@@ -219,9 +240,19 @@ def test_damaged_copies_are_refused(copy: IctCopy, template: ModelAsset, tmp_pat
     ("change", "message"),
     [
         ({"neutral": None}, "lacks the arrays neutral"),
-        ({"identities": np.zeros((2, 5, 3))}, "identities have shape"),
-        ({"neutral": np.full((5, 3), np.nan)}, "identities have shape|not finite"),
-        ({"faces": np.full((4, 4), 10**6)}, "faces hold indices outside"),
+        ({"identities": np.zeros((2, 5, 3))}, "identities has shape"),
+        ({"identities": np.zeros((0, 1065, 3))}, r"identities has shape \(0, .* without a 0"),
+        ({"neutral": np.full((1065, 3), np.nan)}, "neutral hold values that are not finite"),
+        ({"neutral": np.zeros((1065, 4))}, r"neutral has shape \(1065, 4\)"),
+        ({"neutral": np.zeros((1065, 3), complex)}, "neutral is complex128"),
+        ({"faces": np.full((1076, 4), 10**6)}, "faces hold indices outside"),
+        ({"faces": np.full((1076, 4), 2**33)}, "faces hold indices outside"),
+        ({"faces": np.full((1076, 4), np.nan)}, "faces is float64"),
+        ({"faces_uv": np.zeros((4, 4), int)}, "face_uv has shape"),
+        ({"uv": np.zeros(3000)}, "uv has shape"),
+        ({"landmarks68": np.full(68, -1)}, "landmarks68 hold indices outside"),
+        ({"expression_names": np.arange(56)}, "expression_names is int64"),
+        ({"expressions": np.float32(3)}, "expressions is float32 of shape"),
         ({"expression_names": np.array([{}], dtype=object)}, "pickled objects"),
     ],
 )
