@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hack_model.alignment import rigid_motion
+from hack_model.appearance.anatomy import smoothstep
 from hack_model.build import lids as lids_module
 from hack_model.build.expressions import INVISIBLE, Builder
 from hack_model.errors import AssetError
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _RINGS_KEPT, _RINGS_FREE = 1.5, 5.0
 """Up to the first ring a lid stays where the blink puts it; from the second on it follows the other expression."""
+
+_FAR = 0.002, 0.015
+"""Metres between which a motion becomes so far that what it meets gives way."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,11 @@ class Combiner:
         """The last source taken back by the rule's share."""
         return -rule.share * self.sum(rule.sources[-1:])
 
+    def give(self, rule: Rule) -> Float[Array, "V 3"]:
+        """The last source taken back by the rule's share where the first moves the same skin far."""
+        far = smoothstep(np.linalg.norm(self.sum(rule.sources[:1]), axis=1), *_FAR)
+        return -rule.share * far[:, None] * self.sum(rule.sources[-1:])
+
     def smile(self, rule: Rule) -> Float[Array, "V 3"]:
         """The lips of a broad smile drawn apart, before the teeth."""
         upper = self.sum(["mouthUpperUp_L", "mouthUpperUp_R"])
@@ -208,6 +217,7 @@ _REPAIRS: dict[str, Callable[[Combiner, Rule], np.ndarray]] = {
     "arc": Combiner.arc,
     "follow": Combiner.follow,
     "less": Combiner.less,
+    "give": Combiner.give,
     "smile": Combiner.smile,
 }
 

@@ -15,6 +15,8 @@ from hack_model.tables import read_table
 
 CORNERS, UPPER_LID, LOWER_LID, BROW_CENTRE, UPPER_LIP = (48, 54), (43, 44), (46, 47), 24, 62
 """Places in the 68 landmarks (Multi-PIE) of the subject's left side, but for the corners: right and left."""
+NECK = {"neckTighten_L": 1.0, "neckTighten_R": 1.0}
+NOSTRILS = {"nostrilDilate_L": 1.0, "nostrilDilate_R": 1.0}
 SMILE = {"mouthSmile_L": 1.0, "mouthSmile_R": 1.0}
 
 
@@ -64,6 +66,25 @@ def _smile_direction(motion: Motion) -> float:
     return float(np.degrees(np.arctan2(y, x)))
 
 
+def _alar_flare(motion: Motion) -> float:
+    """Gain in percent of the width between the outermost points of the wings of the nose."""
+    rest, wide = (np.asarray(motion.model(expression=e).vertices, np.float64)[:, 0] for e in (None, NOSTRILS))
+    wings = np.abs(wide - rest) > 0.6 * np.abs(wide - rest).max()
+    return 100 * float(np.ptp(wide[wings]) / np.ptp(rest[wings]) - 1)
+
+
+def _convergence(motion: Motion) -> float:
+    """Share of the way from the clavicle to the ear lobe at which the skin of the side of the neck stays level."""
+    skin = motion.model.asset.template
+    side = (np.abs(np.abs(skin[:, 0]) - 0.05) < 0.012) & (np.abs(skin[:, 2] - 0.03) < 0.02)
+    side &= (skin[:, 1] < -0.02) & (skin[:, 1] > -0.15) & (np.arange(len(skin)) < motion.model.asset.part("skin").stop)
+    rise = np.asarray(motion.model(expression=NECK).vertices, np.float64)[side, 1] - skin[side, 1]
+    share = (skin[side, 1] + 0.150) / 0.136
+    shares = np.linspace(0.1, 0.9, 41)
+    weight = np.exp(-(((shares[:, None] - share) / 0.06) ** 2))
+    return 100 * float(shares[np.argmax(weight @ rise / weight.sum(axis=1) < 0)])
+
+
 MEASURES: dict[str, Callable[[Motion], float]] = {
     "smile_commissure": lambda motion: _length(motion.moved(SMILE)[CORNERS[1]]),
     "smile_direction": _smile_direction,
@@ -76,6 +97,8 @@ MEASURES: dict[str, Callable[[Motion], float]] = {
     "jaw_protrusion": lambda motion: (motion.edges({"jawForward": 1.0}) - motion.edges())[1, 2],
     "jaw_laterotrusion": lambda motion: (motion.edges({"jawLeft": 1.0}) - motion.edges())[1, 0],
     "upper_lip_raise": lambda motion: motion.moved({"mouthUpperUp_L": 1.0, "mouthUpperUp_R": 1.0})[UPPER_LIP, 1],
+    "alar_flare": _alar_flare,
+    "neck_convergence": _convergence,
 }
 
 

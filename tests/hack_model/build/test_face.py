@@ -9,10 +9,13 @@ from scipy import ndimage
 from fitting.camera import Camera
 from fitting.raster import project, renderer
 from hack_model.asset import ModelAsset
+from hack_model.build.expressions import NAMES
 from hack_model.build.refine import Edges
 from hack_model.model import HACK
 from hack_model.names import HACK_EXPRESSIONS
+from hack_model.posing import neck_pose
 from hack_model.resources import default_model_path
+from hack_model.simulation.measure import crossings
 
 PIXEL = 0.00025
 """Metres a pixel of the test's camera covers at the face."""
@@ -28,6 +31,8 @@ CLOSED = {
     "jaw forward": {"jawForward": 1},
     "jaw left": {"jawLeft": 1},
     "left": {"mouthLeft": 1},
+    "neck": {"neckTighten_L": 1, "neckTighten_R": 1},
+    "one side of the neck": {"neckTighten_L": 1},
     "one dimple": {"mouthDimple_L": 1},
     "one smile": {"mouthSmile_L": 1},
     "press": {"mouthPress_L": 1, "mouthPress_R": 1},
@@ -93,20 +98,20 @@ def face() -> Face:
     return Face()
 
 
-def test_expressions_are_hacks_then_the_tongue(face):
-    assert face.asset.expression_names[:55] == HACK_EXPRESSIONS
-    assert face.asset.expression_names[55] == "tongueOut"
+def test_expressions_are_hacks_then_tongue_neck_and_nostrils(face):
+    own = [f"{name}_{side}" for name in ("neckTighten", "nostrilDilate", "nostrilCompress") for side in "LR"]
+    assert face.asset.expression_names == (*HACK_EXPRESSIONS, "tongueOut", *own) == NAMES
 
 
 def test_sides_are_mirror_images(face):
     mirror = face.asset.mirror_vertices
-    pairs = [(name, name[:-2] + "_R") for name in HACK_EXPRESSIONS if name.endswith("_L")]
+    pairs = [(name, name[:-2] + "_R") for name in NAMES if name.endswith("_L")]
     for left, right in [*pairs, ("jawLeft", "jawRight"), ("mouthLeft", "mouthRight")]:
         np.testing.assert_allclose(face.delta(right), face.delta(left)[mirror] * [-1, 1, 1], atol=2e-6, err_msg=left)
 
 
 def test_unpaired_expressions_are_symmetric(face):
-    for name in HACK_EXPRESSIONS:
+    for name in NAMES:
         if not name.endswith(("_L", "_R", "Left", "Right")):
             mirrored = face.delta(name)[face.asset.mirror_vertices] * [-1, 1, 1]
             np.testing.assert_allclose(face.delta(name), mirrored, atol=2e-5, err_msg=name)
@@ -114,8 +119,8 @@ def test_unpaired_expressions_are_symmetric(face):
 
 def test_every_expression_moves_the_skin(face):
     skin = face.asset.part("skin")
-    for name in HACK_EXPRESSIONS:
-        assert np.linalg.norm(face.delta(name)[skin], axis=1).max() > 0.0015, name
+    for name in set(NAMES) - {"tongueOut"}:
+        assert np.linalg.norm(face.delta(name)[skin], axis=1).max() > 0.0012, name
 
 
 @pytest.mark.parametrize("degrees", [0, 45, -45])
@@ -244,11 +249,51 @@ def test_mouth_stays_behind_the_chin(face):
         assert through.sum() * (PIXEL * 1000) ** 2 < 1
 
 
+def test_the_neck_tightens_below_the_mouth_alone(face):
+    amount = np.linalg.norm(face.delta("neckTighten_L"), axis=1)
+    moved = face.asset.template[amount > 2e-4]
+    assert moved[:, 1].max() < face.posed()[face.asset.landmarks68_vertices[33]].mean(axis=0)[1]
+    assert moved[moved[:, 1] < -0.07, 0].min() > -0.024  # the right of neck and chest stays
+
+
+@pytest.mark.parametrize(("jaw", "turn"), [(0, 0), (0, 45), (0, -60), (0.5, 0), (0.5, 45), (1, 0)])
+def test_cords_of_the_neck_do_not_go_through_skin(face, jaw, turn):
+    asset = face.asset
+    region = dict(zip(asset.region_names, asset.region_weights, strict=True))
+    outer = (asset.template[:, 1] < -0.05) & (np.arange(asset.vertex_count) < asset.part_vertices[0, 1])
+    outer &= region["mouth_interior"] + region["ears"] < 0.1
+    expression = both(neckTighten=1.0) | {"jawOpen": jaw}
+    vertices = face.model(expression=expression, pose=neck_pose(asset, 0.0, np.radians(turn))).vertices
+    assert not len(crossings(np.asarray(vertices), asset.triangles[outer[asset.triangles].all(axis=1)]))
+
+
+def test_nostrils_widen_and_narrow_beside_the_septum(face):
+    skin = face.asset.template[face.asset.part("skin")]
+    nose = (skin[:, 2] > 0.1) & (np.abs(skin[:, 1]) < 0.03) & (skin[:, 0] > 0)
+    wide, narrow = (face.delta(f"nostril{name}_L")[face.asset.part("skin")] for name in ("Dilate", "Compress"))
+    assert 0.0010 < wide[nose, 0].max() < 0.0020
+    assert -0.0020 < narrow[nose, 0].min() < -0.0010
+    for delta in (wide, narrow):
+        assert np.linalg.norm(delta[np.abs(skin[:, 0]) < 0.002], axis=1).max() < 2e-4
+        assert np.linalg.norm(delta[~nose], axis=1).max() < 6e-4
+
+
+@pytest.mark.parametrize("name", ["nostrilDilate", "nostrilCompress", "noseSneer"])
+def test_walls_of_the_nostrils_do_not_go_through_each_other(face, name):
+    skin = face.asset.template
+    nose = (np.arange(len(skin)) < face.asset.part("skin").stop) & (np.abs(skin[:, 0]) < 0.025)
+    nose &= (skin[:, 2] > 0.09) & (skin[:, 1] > -0.02) & (skin[:, 1] < 0.02)
+    triangles = face.asset.triangles[nose[face.asset.triangles].all(axis=1)]
+    assert len(triangles) > 500
+    at_rest = len(crossings(face.posed(), triangles))
+    assert len(crossings(face.posed(both(**{name: 1.0})), triangles)) <= at_rest
+
+
 def test_no_expression_has_spikes(face):
     span = face.asset.part("skin")
     edges = Edges.of(np.asarray(face.asset.faces[face.asset.faces[:, 0] < span.stop])).vertices
     count = np.bincount(edges.ravel(), minlength=span.stop)[:, None]
-    for name in HACK_EXPRESSIONS:
+    for name in NAMES:
         delta = face.delta(name)[span]
         total = np.zeros_like(delta)
         np.add.at(total, edges[:, 0], delta[edges[:, 1]])
