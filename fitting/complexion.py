@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from fitting.shading import smoothstep, to_linear
+from hack_model.appearance.anatomy import smoothstep
+from hack_model.appearance.colour import to_linear
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped, UInt8

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from fitting.shading import smoothstep
+from hack_model.appearance.anatomy import smoothstep
 
 if TYPE_CHECKING:
     from jaxtyping import Float

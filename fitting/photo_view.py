@@ -11,6 +11,8 @@ import numpy as np
 from fitting import shading
 from fitting.complexion import hair_colour, skin_and_hair
 from fitting.raster import Renderer, project
+from hack_model.appearance.anatomy import smoothstep
+from hack_model.appearance.colour import to_linear
 from hack_model.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -113,8 +115,8 @@ class View:
         sclera = surface.material[solid] == _material(asset, "sclera")
         white = small.reshape(-1, 3)[pixels[sclera[face]]]
         fold = _FOLD * _HEAD_HEIGHT
-        trust = accepted * shading.smoothstep(outline, margin / 4, margin) * shading.smoothstep(folds, fold / 4, fold)
-        colours = shading.to_linear(_resized(cut, min(1.0, _MAX_COLOUR_HEIGHT / tall)))
+        trust = accepted * smoothstep(outline, margin / 4, margin) * smoothstep(folds, fold / 4, fold)
+        colours = to_linear(_resized(cut, min(1.0, _MAX_COLOUR_HEIGHT / tall)))
         return cls(
             camera,
             (left, top),
@@ -141,7 +143,7 @@ class View:
         slope = np.sqrt(1 / np.square(facing) - 1) * depth * self.extent[1] / (self.camera.focal * height)
         visible = within & (depth <= nearest + _DEPTH_SLACK + 1.5 * slope)
         trust, face = shading.sample(np.stack([self.trust, self.face], axis=-1), x * width, y * height).T
-        trust *= shading.smoothstep(facing + _FACE_BONUS * face, _GRAZING, _FACING) * visible
+        trust *= smoothstep(facing + _FACE_BONUS * face, _GRAZING, _FACING) * visible
         colours, confidence = np.zeros((len(points), 3), np.float32), np.zeros(len(points), np.float32)
         confidence[chosen] = trust
         used = trust > 0
@@ -155,7 +157,7 @@ def brow_weight(asset: ModelAsset) -> Float[Array, " V"]:
     brows = _landmarks(asset)[17:27]
     tails = brows[[0, -1]] + (brows[[0, -1]] - brows[[1, -2]])
     nearest = np.linalg.norm(asset.template[:, None] - np.concatenate([brows, tails]), axis=2).min(axis=1)
-    return shading.smoothstep(nearest, 1.5 * _BROW_MARGIN, 0.8 * _BROW_MARGIN)
+    return smoothstep(nearest, 1.5 * _BROW_MARGIN, 0.8 * _BROW_MARGIN)
 
 
 def face_weight(asset: ModelAsset) -> Float[Array, " V"]:
@@ -174,7 +176,7 @@ def face_weight(asset: ModelAsset) -> Float[Array, " V"]:
     x, y = ((template[:, :2] - low) * per_metre + 1).T.astype(np.float32)
     inset = cv2.remap(inset, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[0]
     ahead = template[:, 2] > landmarks[:17, 2].min() - _FACE_MARGIN
-    return shading.smoothstep(inset, 0, _FACE_MARGIN * per_metre) * ahead
+    return smoothstep(inset, 0, _FACE_MARGIN * per_metre) * ahead
 
 
 def _landmarks(asset: ModelAsset) -> Float[Array, "68 3"]:
@@ -196,7 +198,7 @@ def head_rectangle(placed: Float[Array, "V 3"], camera: Camera) -> tuple[int, in
 
 def _median_colour(pixels: UInt8[Array, "n 3"]) -> Float[Array, "3"]:
     """Linear values of the median pixel."""
-    return shading.to_linear(np.median(pixels, axis=0))
+    return to_linear(np.median(pixels, axis=0) / 255)
 
 
 def _resized(image: UInt8[Array, "H W 3"], scale: float) -> UInt8[Array, "h w 3"]:
@@ -225,7 +227,7 @@ def _distance(mask: Shaped[Array, "h w"]) -> Float[Array, "h w"]:
 
 def scalp_weight(asset: ModelAsset) -> Float[Array, " V"]:
     """How far hair grows on each vertex, in [0, 1]: the scalp without its faint outskirts, and not on the ears."""
-    return shading.smoothstep(region_weight(asset, "scalp"), 0.25, 1.0) * (1 - region_weight(asset, "ears"))
+    return smoothstep(region_weight(asset, "scalp"), 0.25, 1.0) * (1 - region_weight(asset, "ears"))
 
 
 def region_weight(asset: ModelAsset, name: str) -> Float[Array, " V"]:
@@ -243,5 +245,5 @@ def _exposure(white: UInt8[Array, "n 3"]) -> float:
     """The logarithmic gain that gives the whites of the eyes, alike in all people, the least usual brightness."""
     if len(white) < _LEAST_WHITE:
         return 0.0
-    brightness = np.percentile(shading.to_linear(white).mean(axis=1), 80)
+    brightness = np.percentile(to_linear(white).mean(axis=1), 80)
     return float(np.clip(np.log(_DIM_WHITE / max(brightness, 1e-3)), 0, _MAX_EXPOSURE))

@@ -10,6 +10,7 @@ import numpy as np
 from fitting import shading
 from fitting.camera import Camera
 from fitting.raster import Raster, project, renderer
+from hack_model.appearance.colour import to_bytes, to_linear
 from hack_model.formats.surface import vertex_normals
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def render_asset(
     image[pixels, :3] = albedo * brightness[:, None]
     image[pixels, 3] = 1
     image = cv2.resize(image.reshape(height, width, 4), (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    behind = shading.to_linear(np.broadcast_to(np.asarray(background, np.uint8), (camera.height, camera.width, 3)))
-    return shading.to_srgb(opacity * image[..., :3] + (1 - opacity * image[..., 3:]) * behind)
+    behind = to_linear(np.broadcast_to(np.asarray(background, np.uint8), (camera.height, camera.width, 3)))
+    return to_bytes(opacity * image[..., :3] + (1 - opacity * image[..., 3:]) * behind)
 
 
 def rasterize_asset(asset: ModelAsset, camera: Camera, vertices: Float[Array, "V 3"], supersampling: int = 1) -> Raster:
@@ -132,5 +133,5 @@ def _albedo(
         skin = np.flatnonzero(surface.textured[face])
         uv = shading.interpolate(surface.uv, surface.uv_triangles, face[skin], barycentric[skin])
         height, width = pixels.shape[:2]
-        colour[skin] = shading.sample(shading.to_linear(pixels), uv[:, 0] * width, (1 - uv[:, 1]) * height)
+        colour[skin] = shading.sample(to_linear(pixels), uv[:, 0] * width, (1 - uv[:, 1]) * height)
     return colour

@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from hack_model.asset import split_quads
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, Shaped, UInt8
+    from jaxtyping import Float, Int, Shaped
 
     from fitting.raster import Raster
     from hack_model.asset import ModelAsset
@@ -125,29 +125,6 @@ def ambient(brightness: float) -> Float[Array, "9"]:
 def studio_light() -> Float[Array, "9"]:
     """A portrait's light: a key lamp from above on the subject's left, a weaker fill and some light all round."""
     return ambient(0.28) + lamp((0.55, 0.5, 0.9), 0.62) + lamp((-0.8, 0.1, 0.6), 0.18)
-
-
-def to_linear(srgb: Shaped[Array, "*n"]) -> Float[Array, "*n"]:
-    """Linear values in [0, 1] of 8-bit sRGB (IEC 61966-2-1)."""
-    srgb = np.asarray(srgb)
-    values = (np.arange(256, dtype=np.float32) if srgb.dtype == np.uint8 else srgb.astype(np.float32)) / 255
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
-    return linear[srgb] if srgb.dtype == np.uint8 else linear  # a table: pictures have more pixels than values
-
-
-def to_srgb(linear: Float[Array, "*n"]) -> UInt8[Array, "*n"]:
-    """8-bit sRGB of linear values, clipped to [0, 1] (IEC 61966-2-1)."""
-    steps = 4095  # a table is five times faster than the power, and exact enough for 8 bits above the darkest tones
-    table = np.linspace(0, 1, steps + 1)
-    table = np.where(table <= 0.0031308, table * 12.92, 1.055 * table ** (1 / 2.4) - 0.055)
-    index = np.clip(linear * steps + 0.5, 0, steps).astype(np.uint16)
-    return np.rint(table * 255).astype(np.uint8)[index]
-
-
-def smoothstep(values: Float[Array, "*n"], start: float, end: float) -> Float[Array, "*n"]:
-    """0 before ``start``, 1 after ``end``, smooth between; falling where ``end`` < ``start``."""
-    ramp = np.clip((values - start) / (end - start), 0, 1)
-    return (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
 
 
 def covered(raster: Raster) -> tuple[Int[Array, " n"], Int[Array, " n"], Float[Array, "n 3"]]:

@@ -18,6 +18,8 @@ from fitting import hair, shading
 from fitting.photo_view import View, brow_weight, face_weight, scalp_weight
 from fitting.raster import Renderer, renderer
 from fitting.tone import fit_light, tone_field
+from hack_model.appearance.anatomy import smoothstep
+from hack_model.appearance.colour import to_bytes, to_linear
 from hack_model.errors import AssetError, ParameterError
 from hack_model.formats.surface import vertex_normals
 
@@ -117,7 +119,7 @@ def project_texture(
         _mirror(asset, view, texels, surface, shade, seen, fill)
     under = fill[seen.chosen]
     brighter = (seen.colours - under).mean(axis=1)
-    seen.colours -= (_GLOSS_OFF * shading.smoothstep(brighter, *_GLOSS))[:, None] * (seen.colours - under)
+    seen.colours -= (_GLOSS_OFF * smoothstep(brighter, *_GLOSS))[:, None] * (seen.colours - under)
     inside = seen.texels.interpolate(face[:, None])
     detail = seen.colours - under
     seen.colours = under + inside * detail + (1 - inside) * _DETAIL * np.tanh(detail / np.float32(_DETAIL))
@@ -130,7 +132,7 @@ def project_texture(
         weight = part.interpolate(scalp[:, None])[:, 0]
         fill[grown] = hair.paint(fill[grown], np.log(view.hair + _DARKEST).astype(np.float32), weight, template)
     base.reshape(-1, 3)[texels.index] = fill
-    return _padded(shading.to_srgb(np.exp(base + np.float32(view.exposure)) - _DARKEST), texels)
+    return _padded(to_bytes(np.exp(base + np.float32(view.exposure)) - _DARKEST), texels)
 
 
 @dataclass
@@ -165,7 +167,7 @@ def _join(
     level = np.percentile(difference[featured > 0.5 * featured.max()], _CLEAR, axis=0)
     means, weights = seen.texels.gather(difference, seen.confidence)
     offset = (means - level).mean(axis=1)
-    likely = shading.smoothstep(offset, *_DARK) * shading.smoothstep(offset, *_BRIGHT)
+    likely = smoothstep(offset, *_DARK) * smoothstep(offset, *_BRIGHT)
     likely = np.maximum(likely, face)
     usual = np.median(weights[weights > 0]) if (weights > 0).any() else 1.0
     known = np.clip(weights / (_WELL_KNOWN * usual), 0, 1) * likely * np.maximum(face, _NECK)
@@ -195,7 +197,7 @@ def _mirror(
     _, trust = view.look(surface[:, :3], surface[:, 3:])
     side = np.sign(asset.template[:, 0])
     left, right = ((face * trust)[side == which].sum() for which in (1, -1))
-    hidden = shading.smoothstep(np.array(min(left, right) / max(left, right, 1e-9)), *_HALF_HIDDEN)
+    hidden = smoothstep(np.array(min(left, right) / max(left, right, 1e-9)), *_HALF_HIDDEN)
     if hidden == 0:
         return
     order = asset.mirror_vertices
@@ -235,7 +237,7 @@ def _base_map(asset: ModelAsset, size: int, texels: Texels) -> Float[Array, "siz
     pixels = asset.albedo
     if asset.albedo.shape[0] != size:
         pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-    logarithms = np.log(shading.to_linear(np.arange(256, dtype=np.uint8)) + np.float32(_DARKEST))[pixels]
+    logarithms = np.log(to_linear(np.arange(256, dtype=np.uint8)) + np.float32(_DARKEST))[pixels]
     brows = brow_weight(asset)  # would show beside the person's
     near = texels.near(brows)
     if not len(near):

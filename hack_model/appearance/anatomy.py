@@ -162,7 +162,7 @@ def inside_distance(place: Float[Array, "n 2"], outline: Float[Array, "k 2"]) ->
 
 
 def smoothstep(value: Float[Array, "*n"], start: float, end: float) -> Float[Array, "*n"]:
-    """0 before ``start``, 1 after ``end``, smooth between."""
+    """0 before ``start``, 1 after ``end``, smooth between; falling where ``end`` < ``start``."""
     share = np.clip((value - start) / (end - start), 0, 1)
     return share * share * (3 - 2 * share)
 

@@ -11,6 +11,7 @@ from fitting import shading
 from fitting.camera import Camera
 from fitting.preview import BACKGROUND, portrait, render_asset, render_portrait
 from fitting.raster import project, renderer
+from hack_model.appearance.colour import to_bytes, to_linear
 from hack_model.asset import ModelAsset
 from tests.support.synthetic import synthetic_asset
 
@@ -65,7 +66,7 @@ def test_colours_come_from_texture_then_albedo_then_material() -> None:
     assert picture[middle][0] > 150 > picture[middle][2]
     plain = dataclasses.replace(asset, albedo=np.zeros((0, 0, 3), np.uint8))
     picture = render_asset(plain, camera, placed, light=FLAT)
-    np.testing.assert_allclose(picture[middle], shading.to_srgb(asset.material_color[0, :3]), atol=2)
+    np.testing.assert_allclose(picture[middle], to_bytes(asset.material_color[0, :3]), atol=2)
     clay = render_asset(asset, camera, placed, light=FLAT, clay=True)
     assert np.ptp(clay.reshape(-1, 3).astype(int), axis=1).max() < 30
 
@@ -104,8 +105,8 @@ def test_opacity_lets_the_background_through() -> None:
     corner = solid[:10, :10]
     np.testing.assert_allclose(corner, photo[:10, :10], atol=1)
     half = render_asset(asset, camera, placed, background=photo, opacity=0.5)
-    expected = (shading.to_linear(solid) + shading.to_linear(photo)) / 2
-    np.testing.assert_allclose(shading.to_linear(half), expected, atol=0.02)
+    expected = (to_linear(solid) + to_linear(photo)) / 2
+    np.testing.assert_allclose(to_linear(half), expected, atol=0.02)
 
 
 def test_edges_are_smoothed() -> None:
@@ -139,9 +140,9 @@ def test_harmonics_are_orthogonal_over_the_sphere() -> None:
 
 def test_srgb_round_trip_and_known_values() -> None:
     every = np.arange(256, dtype=np.uint8)
-    np.testing.assert_allclose(shading.to_srgb(shading.to_linear(every)), every, atol=1)
-    np.testing.assert_allclose(shading.to_linear(np.array([0, 188, 255])), [0, 0.5029, 1], atol=1e-3)
-    np.testing.assert_array_equal(shading.to_srgb(np.array([-1.0, 2.0])), [0, 255])
+    np.testing.assert_allclose(to_bytes(to_linear(every)), every, atol=1)
+    np.testing.assert_allclose(to_linear(np.array([0, 188, 255], np.uint8)), [0, 0.5029, 1], atol=1e-3)
+    np.testing.assert_array_equal(to_bytes(np.array([-1.0, 2.0])), [0, 255])
 
 
 def test_sampling_is_bilinear_with_centres_at_halves() -> None:

@@ -60,7 +60,7 @@ def test_agrees_with_rays_against_planes(seed: int, behind: bool) -> None:
     raster = renderer().rasterize(points, triangles, WIDTH, HEIGHT)
     face, barycentric, depth, unclear = reference(points, triangles, WIDTH, HEIGHT)
     clear = ~unclear
-    assert clear.mean() > 0.6
+    assert clear.mean() > 0.3  # a triangle seen edge-on leaves much unclear
     np.testing.assert_array_equal(raster.face[clear], face[clear])
     np.testing.assert_allclose(raster.depth[clear], depth[clear], rtol=2e-3)
     np.testing.assert_allclose(raster.barycentric[clear], barycentric[clear], atol=2e-3)

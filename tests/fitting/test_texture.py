@@ -18,6 +18,7 @@ from fitting.preview import portrait, render_asset
 from fitting.raster import renderer
 from fitting.texture import Texels, project_texture
 from fitting.tone import fit_light, tone_field
+from hack_model.appearance.colour import to_bytes, to_linear
 from hack_model.asset import ModelAsset
 from hack_model.errors import AssetError, ParameterError
 from hack_model.formats.surface import vertex_normals
@@ -45,7 +46,7 @@ def head() -> ModelAsset:
         landmarks68_weights=np.tile([1.0, 0.0, 0.0], (68, 1)),
         region_names=(),
         region_weights=np.zeros((0, 0), np.float32),
-        albedo=shading.to_srgb(np.tile(SKIN * 0.7, (SIZE, SIZE, 1))),
+        albedo=to_bytes(np.tile(SKIN * 0.7, (SIZE, SIZE, 1))),
     )
 
 
@@ -55,7 +56,7 @@ def painted(asset: ModelAsset, seed: int) -> np.ndarray:
     import cv2
 
     blotches = cv2.resize(random.uniform(0.8, 1.2, (20, 20)).astype(np.float32), (SIZE, SIZE))
-    return shading.to_srgb(np.clip(SKIN * blotches[..., None], 0, 1))
+    return to_bytes(np.clip(SKIN * blotches[..., None], 0, 1))
 
 
 def photographed(
@@ -101,8 +102,8 @@ def test_the_photo_of_a_known_map_gives_the_map_back(yaw: float) -> None:
 def test_what_the_camera_cannot_see_takes_the_tone_of_what_it_sees() -> None:
     """The asset's own map is a third darker than the person: the back of the head follows the person."""
     asset = head()
-    camera, placed, photo = photographed(asset, shading.to_srgb(np.tile(SKIN, (SIZE, SIZE, 1))))
-    found = shading.to_linear(project_texture(asset, placed, camera, photo, size=SIZE)).reshape(-1, 3)
+    camera, placed, photo = photographed(asset, to_bytes(np.tile(SKIN, (SIZE, SIZE, 1))))
+    found = to_linear(project_texture(asset, placed, camera, photo, size=SIZE)).reshape(-1, 3)
     texels, trust = confidence(asset, camera, placed, photo)
     behind = texels.interpolate(asset.template)[:, 2] < -0.02
     assert (trust[behind] == 0).all()
@@ -112,7 +113,7 @@ def test_what_the_camera_cannot_see_takes_the_tone_of_what_it_sees() -> None:
 def test_the_unseen_side_mirrors_the_seen_one() -> None:
     asset = head()
     spots = np.where((np.indices((SIZE, SIZE)).sum(axis=0) // 6 % 2)[..., None], SKIN, SKIN * 0.8)
-    camera, placed, photo = photographed(asset, shading.to_srgb(spots), yaw=0.9)
+    camera, placed, photo = photographed(asset, to_bytes(spots), yaw=0.9)
     found = project_texture(asset, placed, camera, photo, size=SIZE)
     without = project_texture(
         dataclasses.replace(asset, mirror_vertices=np.zeros(0, np.int32)), placed, camera, photo, size=SIZE
@@ -121,7 +122,7 @@ def test_the_unseen_side_mirrors_the_seen_one() -> None:
     mirrored = confidence_of_mirror(asset, camera, placed, photo, texels)
     filled = texels.index[(trust == 0) & (mirrored > 0.95)]
     assert len(filled) > 500
-    luminance = [shading.to_linear(image).mean(axis=2).reshape(-1)[filled] for image in (found, without)]
+    luminance = [to_linear(image).mean(axis=2).reshape(-1)[filled] for image in (found, without)]
     assert np.std(np.log(luminance[0])) > 3 * np.std(np.log(luminance[1]))  # its pattern, not a plain fill
 
 
@@ -136,8 +137,8 @@ def confidence_of_mirror(
 
 def test_a_symmetrical_face_gives_a_symmetrical_map() -> None:
     asset = head()
-    camera, placed, photo = photographed(asset, shading.to_srgb(np.tile(SKIN, (SIZE, SIZE, 1))), yaw=0.7)
-    found = shading.to_linear(project_texture(asset, placed, camera, photo, size=SIZE))
+    camera, placed, photo = photographed(asset, to_bytes(np.tile(SKIN, (SIZE, SIZE, 1))), yaw=0.7)
+    found = to_linear(project_texture(asset, placed, camera, photo, size=SIZE))
     texels = Texels.of(asset, SIZE, renderer())
     means, known = texels.gather(found.reshape(-1, 3)[texels.index], np.ones(len(texels.index), np.float32))
     both = (known > 0) & (known[asset.mirror_vertices] > 0)
@@ -195,13 +196,13 @@ def _with_plate(asset: ModelAsset, count: int) -> ModelAsset:
 def test_no_colour_of_the_background_comes_onto_the_head(background: tuple[int, int, int]) -> None:
     """The model is placed 2 % too large and to the side, as fits are: its rim lies over the background."""
     asset = head()
-    truth = shading.to_srgb(np.tile(SKIN, (SIZE, SIZE, 1)))
+    truth = to_bytes(np.tile(SKIN, (SIZE, SIZE, 1)))
     camera, placed, _ = photographed(asset, truth)
     photo = render_asset(
         dataclasses.replace(asset, albedo=truth), camera, placed, light=shading.ambient(1.0), background=background
     )
     off = placed * [1.04, 1.02, 1] + [0.003, 0, 0]
-    found = shading.to_linear(project_texture(asset, off, camera, photo, size=SIZE)).reshape(-1, 3)
+    found = to_linear(project_texture(asset, off, camera, photo, size=SIZE)).reshape(-1, 3)
     texels = Texels.of(asset, SIZE, renderer())
     eye = texels.interpolate(asset.template)
     skin = found[texels.index[np.linalg.norm(eye[:, :2] - [0.032, 0.028], axis=1) > 0.03]]
@@ -218,8 +219,8 @@ def test_hair_goes_on_over_the_back_of_the_scalp() -> None:
     texels = Texels.of(asset, SIZE, renderer())
     truth = np.tile(SKIN, (SIZE * SIZE, 1))
     truth[texels.index] = np.where(texels.interpolate(scalp[:, None]) > 0.5, hair, SKIN)
-    camera, placed, photo = photographed(asset, shading.to_srgb(truth.reshape(SIZE, SIZE, 3)))
-    found = shading.to_linear(project_texture(asset, placed, camera, photo, size=SIZE)).reshape(-1, 3)[texels.index]
+    camera, placed, photo = photographed(asset, to_bytes(truth.reshape(SIZE, SIZE, 3)))
+    found = to_linear(project_texture(asset, placed, camera, photo, size=SIZE)).reshape(-1, 3)[texels.index]
     place = texels.interpolate(asset.template)
     crown = (place[:, 1] > 0.095) & (place[:, 2] < 0)
     nape = (np.abs(place[:, 1]) < 0.03) & (place[:, 2] < -0.02)
@@ -243,7 +244,7 @@ def test_any_size_and_grey_photos_give_the_same_map_twice(seed: int, width: int,
 
 def test_empty_texels_take_the_nearest_colour_of_their_island() -> None:
     asset = head()
-    camera, placed, photo = photographed(asset, shading.to_srgb(np.tile(SKIN, (SIZE, SIZE, 1))))
+    camera, placed, photo = photographed(asset, to_bytes(np.tile(SKIN, (SIZE, SIZE, 1))))
     found = project_texture(asset, placed, camera, photo, size=SIZE)
     texels = Texels.of(asset, SIZE, renderer())
     empty = np.ones(SIZE * SIZE, bool)
@@ -255,17 +256,17 @@ def test_empty_texels_take_the_nearest_colour_of_their_island() -> None:
 
 def test_light_from_one_side_is_evened() -> None:
     asset = head()
-    truth = shading.to_srgb(np.tile(SKIN, (SIZE, SIZE, 1)))
+    truth = to_bytes(np.tile(SKIN, (SIZE, SIZE, 1)))
     camera, placed = portrait(asset.template, size=(420, 520))
     light = shading.ambient(0.5) + shading.lamp((1, 0, 0.5), 0.6)
     photo = render_asset(dataclasses.replace(asset, albedo=truth), camera, placed, light=light, background=(60, 70, 90))
-    found = shading.to_linear(project_texture(asset, placed, camera, photo, size=SIZE)).mean(axis=2).reshape(-1)
+    found = to_linear(project_texture(asset, placed, camera, photo, size=SIZE)).mean(axis=2).reshape(-1)
     texels, trust = confidence(asset, camera, placed, photo)
     place = texels.interpolate(asset.template)
     cheeks = [(trust > 0.9) & (side * place[:, 0] > 0.03) & (np.abs(place[:, 1]) < 0.05) for side in (1, -1)]
     points = texels.interpolate(placed)[:, :]
     pixels = np.rint(camera.project(points) - 0.5).astype(int)
-    shot = shading.to_linear(photo).mean(axis=2)
+    shot = to_linear(photo).mean(axis=2)
     lit, shaded = (np.median(shot[pixels[cheek, 1], pixels[cheek, 0]]) for cheek in cheeks)
     found_lit, found_shaded = (np.median(found[texels.index[cheek]]) for cheek in cheeks)
     assert lit / shaded > 1.3
@@ -312,7 +313,7 @@ def test_skin_is_told_from_shirt_wall_and_hair() -> None:
         "hair": [0.03, 0.02, 0.014],
     }
     photo = np.concatenate([np.tile(value, (60, 60, 1)) for value in colours.values()], axis=1)
-    photo = shading.to_srgb(photo * np.random.default_rng(0).uniform(0.93, 1.07, (60, 300, 1)))
+    photo = to_bytes(photo * np.random.default_rng(0).uniform(0.93, 1.07, (60, 300, 1)))
     columns = {name: slice(60 * i + 15, 60 * i + 45) for i, name in enumerate(colours)}
     face, scalp = np.zeros((60, 300), bool), np.zeros((60, 300), bool)
     face[:, columns["skin"]] = scalp[:, columns["hair"]] = True
@@ -331,7 +332,7 @@ def test_white_hair_is_hair_and_white() -> None:
 
     def scene(top: np.ndarray) -> np.ndarray:
         photo = np.concatenate([np.tile(SKIN * 0.6, (60, 60, 1)), np.tile(top, (60, 60, 1))], axis=1)
-        return shading.to_srgb(photo * random.uniform(0.95, 1.05, (60, 120, 1)))
+        return to_bytes(photo * random.uniform(0.95, 1.05, (60, 120, 1)))
 
     face, scalp = np.zeros((60, 120), bool), np.zeros((60, 120), bool)
     face[:, 10:50], scalp[:, 70:110] = True, True
@@ -345,7 +346,7 @@ def test_white_hair_is_hair_and_white() -> None:
 
 
 def test_gloss_does_not_make_black_hair_grey() -> None:
-    photo = shading.to_srgb(np.tile(np.array([0.02, 0.015, 0.012]), (40, 40, 1)))
+    photo = to_bytes(np.tile(np.array([0.02, 0.015, 0.012]), (40, 40, 1)))
     photo[:, 18:] = np.arange(110, 198, 4)[:, None]
     everywhere = np.ones((40, 40), bool)
     assert hair_colour(photo, everywhere, SKIN).max() < 0.03
@@ -391,11 +392,11 @@ def default() -> ModelAsset:
 def coloured(seen: Callable[[Texels, np.ndarray], None], size: int = 512) -> np.ndarray:
     """The default model's colour map, changed in place, in linear values, by a function of its texels."""
     asset = default()
-    pixels = shading.to_linear(cv2.resize(asset.albedo, (size, size), interpolation=cv2.INTER_AREA))
+    pixels = to_linear(cv2.resize(asset.albedo, (size, size), interpolation=cv2.INTER_AREA))
     texels = Texels.of(asset, size, renderer())
     values = pixels.reshape(-1, 3)
     seen(texels, values)
-    return shading.to_srgb(pixels)
+    return to_bytes(pixels)
 
 
 def at(texels: Texels, weight: np.ndarray, least: float = 0.5) -> np.ndarray:
@@ -414,10 +415,10 @@ def test_default_brows_do_not_show_where_the_photo_is_not_seen() -> None:
     truth = coloured(without)
     camera, placed, photo = photographed(asset, truth, yaw=1.0, size=(500, 500))
     alone = dataclasses.replace(asset, mirror_vertices=np.zeros(0, np.int32))
-    found = shading.to_linear(project_texture(alone, placed, camera, photo, size=512)).reshape(-1, 3)
+    found = to_linear(project_texture(alone, placed, camera, photo, size=512)).reshape(-1, 3)
     texels = Texels.of(asset, 512, renderer())
     hidden = at(texels, brows * (side < -0.015))
-    painted = shading.to_linear(cv2.resize(asset.albedo, (512, 512))).reshape(-1, 3)[hidden]
+    painted = to_linear(cv2.resize(asset.albedo, (512, 512))).reshape(-1, 3)[hidden]
     assert len(hidden) > 100
     assert np.std(np.log(painted.mean(axis=1))) > 0.2
     assert np.std(np.log(found[hidden].mean(axis=1))) < 0.08
@@ -437,7 +438,7 @@ def test_uneven_brows_are_not_doubled() -> None:
 
     truth = coloured(bar)
     camera, placed, photo = photographed(asset, truth, size=(500, 500))
-    found = shading.to_linear(project_texture(asset, placed, camera, photo, size=512)).mean(axis=2).reshape(-1)
+    found = to_linear(project_texture(asset, placed, camera, photo, size=512)).mean(axis=2).reshape(-1)
     texels = Texels.of(asset, 512, renderer())
     one, other = (np.median(found[at(texels, bare * (where * side > 0.02), 0.9)]) for where in (1, -1))
     assert one < 0.5 * other
@@ -452,7 +453,7 @@ def test_ears_and_jaw_stay_skin_beside_black_hair() -> None:
         values[at(texels, scalp)] = 0.01
 
     camera, placed, photo = photographed(asset, coloured(black), size=(500, 500))
-    found = shading.to_linear(project_texture(asset, placed, camera, photo, size=512)).mean(axis=2).reshape(-1)
+    found = to_linear(project_texture(asset, placed, camera, photo, size=512)).mean(axis=2).reshape(-1)
     texels = Texels.of(asset, 512, renderer())
     crown = at(texels, scalp, 0.95)
     skin = np.median(found[at(texels, photo_view.face_weight(asset), 0.9)])
@@ -473,7 +474,7 @@ def test_a_shadow_on_the_neck_is_not_the_skin_s_colour(depth: float) -> None:
             values[at(texels, shadow)] *= factor
 
         camera, placed, photo = photographed(asset, coloured(shaded), size=(500, 500))
-        found = shading.to_linear(project_texture(asset, placed, camera, photo, size=512)).mean(axis=2).reshape(-1)
+        found = to_linear(project_texture(asset, placed, camera, photo, size=512)).mean(axis=2).reshape(-1)
         return float(np.median(found[at(Texels.of(asset, 512, renderer()), shadow, 0.9)]))
 
     assert brightness(depth) > 0.95 * brightness(1.0)
@@ -483,14 +484,14 @@ def test_a_dim_photo_is_brightened_and_dark_skin_is_not() -> None:
     """The whites of the eyes tell one from the other."""
     asset = default()
     camera, placed, photo = photographed(asset, asset.albedo, size=(500, 500))
-    dark = photographed(asset, shading.to_srgb(0.2 * shading.to_linear(asset.albedo)), size=(500, 500))[2]
-    dim = shading.to_srgb(0.15 * shading.to_linear(photo))
+    dark = photographed(asset, to_bytes(0.2 * to_linear(asset.albedo)), size=(500, 500))[2]
+    dim = to_bytes(0.15 * to_linear(photo))
     texels = Texels.of(asset, 256, renderer())
     face = at(texels, photo_view.face_weight(asset), 0.9)
 
     def brightness(shot: np.ndarray) -> float:
         found = project_texture(asset, placed, camera, shot, size=256)
-        return float(np.median(shading.to_linear(found).mean(axis=2).reshape(-1)[face]))
+        return float(np.median(to_linear(found).mean(axis=2).reshape(-1)[face]))
 
     usual = brightness(photo)
     assert 0.2 * usual < brightness(dim) < 0.6 * usual
