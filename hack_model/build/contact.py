@@ -67,10 +67,14 @@ class Pairs:
         return sp.csr_matrix(embedding[self.first] - embedding[self.second])
 
 
-def lip_pairs(head: Head) -> Pairs:
-    """Vertices of the skin where upper and lower lip touch on the template, each with the nearest on the other lip."""
+def lip_pairs(head: Head, posed: Float[Array, "V 3"] | None = None) -> Pairs:
+    """Vertices of the skin where upper and lower lip touch on the template, each with the nearest on the other lip.
+
+    With ``posed`` vertices of the skin, those that touch there.
+    """
     skin, mirror = head.skin.vertices, head.skin_mirror
-    normals = vertex_normals(skin, head.skin.faces)
+    placed = skin if posed is None else posed
+    normals = vertex_normals(placed, head.skin.faces)
     lower = head.skin.embedding @ lower_lip(head).astype(float) > 0.5
     line, wall = mouth_place(head)
     beside, above, behind = _ABOUT
@@ -79,13 +83,15 @@ def lip_pairs(head: Head) -> Pairs:
     up, low = np.flatnonzero(near & ~lower), np.flatnonzero(near & lower)
     found: list[np.ndarray] = []
     for own, other, order in ((up, low, 1), (low, up, -1)):
-        distance, nearest = KDTree(skin[other]).query(skin[own])
+        distance, nearest = KDTree(placed[other]).query(placed[own])
         opposite = other[np.asarray(nearest)]
         facing = np.einsum("nc,nc->n", normals[own], normals[opposite])
         touching = (distance < _TOUCHING) & (facing < _FACING)
         found.append(np.column_stack([own[touching], opposite[touching]])[:, ::order])
     pairs = np.concatenate(found)
-    both = np.unique(np.concatenate([pairs, mirror[pairs]]), axis=0)
+    if posed is None:  # the template is symmetric, expressions need not be
+        pairs = np.concatenate([pairs, mirror[pairs]])
+    both = np.unique(pairs, axis=0)
     return Pairs(both[:, 0], both[:, 1])
 
 

@@ -12,6 +12,7 @@ from hack_model.build.anthropometry import comparison, correlation_error
 from hack_model.build.assemble import Control
 from hack_model.build.contact import rest_contact
 from hack_model.build.head import SCALE, Head
+from hack_model.build.mouth_seat import mouth_seats
 from hack_model.build.parts import Part
 from hack_model.build.phenotype import People, macro_steps
 from hack_model.build.population import Person, Population
@@ -94,7 +95,10 @@ def make_identity(
     for name, ends in macro_steps().items():
         before, after = (align(rows @ (np.float32(SCALE) * people.vertices(end)), template, skull) for end in ends)
         directions[name] = space.coefficients(seated(after - before))
-    return Identity(space.basis, directions, figures)
+    basis = space.basis
+    for seat in mouth_seats(head, control, parts):  # linear, so it does not matter that components come first
+        basis = seat(basis).astype(np.float32)
+    return Identity(basis, directions, figures)
 
 
 def _measurements(population: Population, people: list[Person]) -> dict[str, Any]:

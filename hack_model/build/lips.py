@@ -198,8 +198,18 @@ class TeethShield:
         filled = griddata(outer, grid[tuple(outer.T)], tuple(np.indices(grid.shape)), method="linear", fill_value=0.0)
         return cls(axis, angles, heights, filled)
 
-    def depth(self, points: Float[Array, "n 3"]) -> Float[Array, " n"]:
-        """How far points lie inside the shield, metres; 0 outside."""
+    def polar(self, points: Float[Array, "n 3"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+        """Angle to the left, radians, and distance from the axis."""
+        return _polar(points, self.axis)
+
+    def outwards(self, points: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
+        """Horizontal unit vectors away from the axis."""
+        offset = points - np.array([self.axis[0], 0, self.axis[1]])
+        offset[:, 1] = 0
+        return offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9)
+
+    def clearance(self, points: Float[Array, "n 3"]) -> Float[Array, " n"]:
+        """How far points lie before the shield, negative behind it, metres; infinite where it has no teeth."""
         angle, radius = _polar(points, self.axis)
         column = np.clip(
             ((angle - self.angles[0]) / (self.angles[1] - self.angles[0])).round(), 0, len(self.angles) - 1
@@ -207,7 +217,11 @@ class TeethShield:
         row = ((points[:, 1] - self.heights[0]) / _STEP).round()
         inside = (row >= 0) & (row < len(self.heights)) & (np.abs(angle) < 1.65)
         wanted = self.radius[column.astype(int), np.clip(row, 0, len(self.heights) - 1).astype(int)]
-        return np.where(inside & (wanted > 0), np.clip(wanted - radius, 0, None), 0.0)
+        return np.where(inside & (wanted > 0), radius - wanted, np.inf)
+
+    def depth(self, points: Float[Array, "n 3"]) -> Float[Array, " n"]:
+        """How far points lie inside the shield, metres; 0 outside."""
+        return np.clip(-self.clearance(points), 0, None)
 
 
 def _polar(points: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -246,14 +260,12 @@ class LipGuard:
         delta = delta.copy()
         for _ in range(rounds):
             place = self.rest + delta
-            depth = np.maximum(*[shield.depth(place - self._inward(place)) for shield in shields])
+            depth = np.maximum(*[shield.depth(place - _CLEARANCE * shield.outwards(place)) for shield in shields])
             push = np.where(self.guarded, np.clip(depth - self.before, 0, 0.006), 0.0)
             if push.max() < 1e-4:
                 break
             spread = self._through(place, push)
-            offset = place - np.array([self.axis[0], 0, self.axis[1]])
-            offset[:, 1] = 0
-            delta += spread[:, None] * offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9)
+            delta += spread[:, None] * shields[0].outwards(place)
         return delta
 
     def _through(self, place: np.ndarray, push: np.ndarray) -> np.ndarray:
@@ -270,8 +282,3 @@ class LipGuard:
         for _ in range(6):
             spread = np.where(self.near, 0.5 * spread + 0.5 * (self.average @ spread), 0.0)
         return spread
-
-    def _inward(self, place: np.ndarray) -> np.ndarray:
-        offset = place - np.array([self.axis[0], 0, self.axis[1]])
-        offset[:, 1] = 0
-        return _CLEARANCE * offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9)

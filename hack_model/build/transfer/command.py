@@ -32,9 +32,6 @@ _FIRMNESS = 30.0
 """Weight of a pair of points that is to meet against that of a skin vertex."""
 _NOTICED = 1.5e-4
 """Pairs whose corrections are smaller than this (root mean square, metres, weighted) are left out."""
-_SHARED = {"mouthRollLower", "mouthRollUpper"}
-"""Expressions left as everybody's, and their combinations: rolled lips touch where they do not at rest, so nothing
-holds them together in the transfer, and of 100 people more show a gap with their own than with everybody's."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +50,7 @@ class Teacher:
         people = People(
             laid.head, laid.parts, laid.control, laid.expression_names, laid.expression_basis, laid.combinations
         )
-        moved = people.moved()
-        names = (*laid.expression_names, *laid.combinations.names)
-        moved[[not _SHARED.isdisjoint(name.split("+")) for name in names]] = False
-        pairs = sorted_pairs(moved)
+        pairs = sorted_pairs(people.moved())
         hidden = laid.regions["mouth_interior"] + laid.regions["eye_sockets"]
         seen = np.clip(1 - (1 - _HIDDEN) * hidden, 0, 1)[: people.skin_count]
         weights = np.full(people.carry.get_shape()[1], _HIDDEN)

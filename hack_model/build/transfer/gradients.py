@@ -38,6 +38,23 @@ class Term:
     weight: Float[Array, " n"]
 
 
+@dataclass(frozen=True)
+class Directed:
+    """Wanted displacements along one direction each: ``normal`` (n, 3) · (``rows`` (n, C) times the displacement) is to
+    be ``wanted`` (n,) metres; across it the displacement is free."""
+
+    rows: sp.csr_matrix
+    normal: Float[Array, "n 3"]
+    wanted: Float[Array, " n"]
+    weight: Float[Array, " n"]
+
+    def about(self, found: Float[Array, "C 3"]) -> Term:
+        """The term that changes a displacement found without it along the directions only."""
+        moved = self.rows @ found
+        missing = self.wanted - np.einsum("nx,nx->n", self.normal, moved)
+        return Term(self.rows, moved + missing[:, None] * self.normal, self.weight)
+
+
 class Source:
     """A mesh at rest and its expressions, prepared for transfer to any target of the same ``faces`` (quads)."""
 
@@ -61,34 +78,44 @@ class Source:
 
     def to(self, target: Float[Array, "C 3"], terms: Sequence[Sequence[Term]] | None = None) -> Float[Array, "E C 3"]:
         """The expressions' displacements on the target; ``terms`` of each expression are met beside the gradients."""
-        weights = _cotangents(target[self.triangles])
-        matrix = _laplacian(self.triangles, weights, len(target))
-        result = np.zeros((len(self.moving), *target.shape))
-        for index, moving in enumerate(self.moving):
-            if moving.size:
-                right = self._right_side(index, target, weights)[moving]
-                own = matrix[moving][:, moving]
-                for term in terms[index] if terms is not None else ():
-                    rows = term.rows[:, moving]
-                    weighted = sp.csr_matrix(sp.diags(term.weight) @ rows)
-                    own = own + rows.T @ weighted
-                    right = right + weighted.T @ term.wanted
-                solver = scipy.sparse.linalg.splu(
-                    sp.csc_matrix(own),
-                    permc_spec="MMD_AT_PLUS_A",
-                    diag_pivot_thresh=0.0,
-                    options={"SymmetricMode": True},
-                )
-                result[index, moving] = solver.solve(right)
+        transfer = Transfer(self, target)
+        return np.stack([transfer(index, terms[index] if terms else ()) for index in range(len(self.moving))])
+
+
+class Transfer:
+    """Carries the expressions of a source to one target, one at a time."""
+
+    def __init__(self, source: Source, target: Float[Array, "C 3"]) -> None:
+        self.source, self.target = source, target
+        self.weights = _cotangents(target[source.triangles])
+        self.matrix = _laplacian(source.triangles, self.weights, len(target))
+
+    def __call__(self, index: int, terms: Sequence[Term] = ()) -> Float[Array, "C 3"]:
+        """One expression's displacement on the target, with ``terms`` beside the gradients."""
+        result, moving = np.zeros_like(self.target, dtype=float), self.source.moving[index]
+        if not moving.size:
+            return result
+        own, right = self.matrix[moving][:, moving], self._right_side(index)[moving]
+        for term in terms:
+            rows = term.rows[:, moving]
+            weighted = sp.csr_matrix(sp.diags(term.weight) @ rows)
+            own = own + rows.T @ weighted
+            right = right + weighted.T @ term.wanted
+        solver = scipy.sparse.linalg.splu(
+            sp.csc_matrix(own), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+        )
+        result[moving] = solver.solve(right)
         return result
 
-    def _right_side(self, index: int, target: np.ndarray, weights: np.ndarray) -> Float[Array, "C 3"]:
+    def _right_side(self, index: int) -> Float[Array, "C 3"]:
         """The divergence of the source's displacement gradients on the target."""
-        corners = self.triangles[self.touched[index]]
-        result = np.zeros_like(target)
+        touched, target = self.source.touched[index], self.target
+        corners = self.source.triangles[touched]
+        result = np.zeros_like(target, dtype=float)
         for opposite, first, second in _CORNERS:
             edge = target[corners[:, second]] - target[corners[:, first]]
-            wanted = weights[self.touched[index], opposite, None] * np.einsum("tij,tj->ti", self.gradients[index], edge)
+            gradients = self.source.gradients[index]
+            wanted = self.weights[touched, opposite, None] * np.einsum("tij,tj->ti", gradients, edge)
             for axis in range(3):
                 result[:, axis] += np.bincount(corners[:, second], wanted[:, axis], len(target))
                 result[:, axis] -= np.bincount(corners[:, first], wanted[:, axis], len(target))

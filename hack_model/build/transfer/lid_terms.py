@@ -1,4 +1,4 @@
-"""How lids and lips meet, as terms of a transfer: each expression closes the same share of another person's eye."""
+"""How lids meet, as terms of a transfer: each expression closes the same share of another person's eye."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ _LOWER = 5.0
 _SMALL = 0.0003
 """Openings below this have no share to close, metres."""
 _CLOSED = 0.9
-_TOUCHING, _APART = 0.0015, 0.004
-"""Lips nearer than the first in an expression keep their distance there, beyond the second they are free, metres."""
 
 
 def lid_pairs(head: Head, lids: Lids, rings: Float[Array, " V"], blink: Float[Array, "V 3"]) -> Pairs:
@@ -100,25 +98,3 @@ class LidTerms:
             Term(self.rows, parting - share[:, None] * wider, _FIRM * every),
             Term(self.lower, rising + risen[:, None] * wider, _LOWER * every),
         ]
-
-
-@dataclass(frozen=True)
-class LipTerms:
-    """Terms that leave lips apart as on the template, where they touch in an expression; fields as in LidTerms."""
-
-    rows: sp.csr_matrix
-    rest: Float[Array, "n 3"]
-
-    @classmethod
-    def of(cls, pairs: Pairs, embedding: sp.csr_matrix, vertices: Float[Array, "V 3"]) -> LipTerms:
-        """The terms of pairs of skin vertices."""
-        return cls(pairs.rows(embedding), pairs.difference(vertices))
-
-    def terms(self, displacement: Float[Array, "C 3"]) -> list[Term]:
-        """For one expression's displacement of the control vertices."""
-        parting = self.rows @ displacement
-        if np.abs(parting).max() < _SMALL:
-            return []
-        distance = np.linalg.norm(self.rest + parting, axis=1)
-        weight = np.clip((_APART - distance) / (_APART - _TOUCHING), 0, 1)
-        return [Term(self.rows, parting, _FIRM * weight)]

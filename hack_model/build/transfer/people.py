@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,9 @@ from hack_model.build.contact import lip_pairs, screened_laplacian
 from hack_model.build.expressions import JAW_UNITS
 from hack_model.build.eyes import SIDES, Eyeball
 from hack_model.build.lids import CLEARANCE, FAR, find_lids, keep_outside, ring_field
-from hack_model.build.transfer.gradients import STILL, Source
-from hack_model.build.transfer.lid_terms import LidTerms, LipTerms, lid_pairs
+from hack_model.build.transfer.gradients import STILL, Source, Term, Transfer
+from hack_model.build.transfer.lid_terms import LidTerms, lid_pairs
+from hack_model.build.transfer.mouth_terms import LiningTerms, LipTerms, MeetingLips, TeethContact
 from hack_model.errors import FormatError
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ UPON = {"mouthClose": "jawOpen"}
 """Expressions made to be used on top of another."""
 _WALL = 0.008
 """Skin nearer than this to the lower teeth may tell their place, metres …"""
+_WITH_JAW = 10.0
+"""Weight of a vertex of the jaw's skin that stays with it in what is used on top of the jaw's expressions."""
 _RIGID = 0.005
 """… where it departs less than this from their rigid motion in jawOpen."""
 
@@ -100,8 +103,8 @@ def mixtures(names: Sequence[str], combinations: Combinations) -> Float[Array, "
 class LowerJaw:
     """The lower teeth and the tongue: a rigid body in the jaw's expressions, whose place the jaw's skin tells.
 
-    ``columns`` (n,) are their control vertices, ``wall`` (m,) those of the skin that goes with them; ``turns`` holds
-    the rotation less the identity of each expression (row, matrix).
+    ``columns`` (n,) are their control vertices, ``wall`` (m,) those of the lining that goes with them; ``turns``
+    holds the rotation less the identity of each expression (row, matrix).
     """
 
     columns: Int[Array, " n"]
@@ -133,8 +136,31 @@ class LowerJaw:
     def carry(self, corrections: Float[Array, "R C 3"], identity: Float[Array, "C 3"]) -> None:
         """Writes the corrections of teeth and tongue, given those of the skin."""
         for row, turn in self.turns:
-            lag = corrections[row, self.wall].mean(axis=0) - turn @ identity[self.wall].mean(axis=0)
+            lag = self.lag(row, corrections[row], identity)
             corrections[row, self.columns] = identity[self.columns] @ turn.T + lag
+
+    def term(
+        self,
+        weights: Float[Array, " R"],
+        moved: Float[Array, "n 3"],
+        identity: Float[Array, "n 3"],
+        lags: Mapping[int, Float[Array, "3"]],
+    ) -> Term | None:
+        """In a shape on top of the jaw's, the wall stays with the teeth; ``weights`` are the shape's of expressions,
+        ``moved`` the template's displacement, ``lags`` the jaw's expressions'. None without the jaw."""
+        turns = [(row, turn) for row, turn in self.turns if weights[row] and row in lags]
+        if not turns:
+            return None
+        wanted = moved[self.wall]
+        for row, turn in turns:
+            wanted = wanted + weights[row] * (identity[self.wall] @ turn.T + lags[row])
+        entries = (np.ones(len(self.wall)), (np.arange(len(self.wall)), self.wall))
+        return Term(sp.csr_matrix(entries, (len(self.wall), len(moved))), wanted, np.full(len(wanted), _WITH_JAW))
+
+    def lag(self, row: int, correction: Float[Array, "n 3"], identity: Float[Array, "C 3"]) -> Float[Array, "3"]:
+        """What the skin of the jaw moves, by an expression's correction, beyond turning."""
+        turn = dict(self.turns)[row]
+        return correction[self.wall].mean(axis=0) - turn @ identity[self.wall].mean(axis=0)
 
 
 class People:
@@ -168,13 +194,19 @@ class People:
         self.rings = {side: ring_field(head, lids) for side, lids in self.lids.items()}
         self._lid_skin = {side: np.flatnonzero((rings > 0.8) & (rings < FAR)) for side, rings in self.rings.items()}
         self.lid_terms = {side: self._lid_terms(side) for side in SIDES}
-        self.lip_terms = LipTerms.of(lip_pairs(head), self.embedding, head.skin.vertices)
         ends = np.cumsum([len(part.vertices) for part in parts])
         self.spans = {
             part.name: slice(int(end) - len(part.vertices), int(end)) for part, end in zip(parts, ends, strict=True)
         }
         self.template = np.concatenate([part.vertices for part in parts])
         self.jaw = LowerJaw.of(self, control, np.asarray(basis, np.float64)[: len(names)])
+        self.lip_terms = LipTerms.of(lip_pairs(head), self.embedding, head.skin.vertices)
+        self.lining_terms = LiningTerms.of(head)
+        self.meeting = [MeetingLips.of(head, self.embedding, item) for item in self.source_displacements]
+        arches = [self.spans[name] for name in ("teeth_upper", "teeth_lower")]
+        self._teeth = sp.csr_matrix(sp.vstack([self.carry[span] for span in arches]))
+        contact = TeethContact(head, self.embedding, (self.template[arches[0]], self.template[arches[1]]))
+        self.lying = [contact.of(*item) for item in zip(self.source_displacements, mixed[:, arches[1]], strict=True)]
 
     def _lid_terms(self, side: str) -> LidTerms:
         blink = self.generic[self.names.index(f"eyeBlink_{side[0].upper()}")]
@@ -188,13 +220,14 @@ class People:
 
     def corrections(self, identity: Float[Array, "C 3"]) -> Float[Array, "R C 3"]:
         """Own minus generic displacement of the control vertices, metres, for every expression and combination."""
-        own = identity[: self.control_count]
-        terms = [
-            [term for lids in self.lid_terms.values() for term in lids.terms(displacement, own)]
-            + self.lip_terms.terms(displacement)
-            for displacement in self.source_displacements
-        ]
-        change = self.source.to(self.rest + own, terms) - self.source_displacements
+        transfer = Transfer(self.source, self.rest + identity[: self.control_count])
+        change = np.empty_like(self.source_displacements)
+        lags: dict[int, np.ndarray] = {}
+        jaws = [row for row, _ in self.jaw.turns]
+        for index in [*jaws, *np.setdiff1d(np.arange(len(change)), jaws)]:
+            change[index] = self._carried(transfer, index, identity, lags) - self.source_displacements[index]
+            if index in jaws:
+                lags[index] = self.jaw.lag(index, change[index], identity)
         vertices = self.template + self.carry @ identity
         for index in range(len(change)):
             change[index] = self._outside_eyes(index, change[index], vertices)
@@ -202,6 +235,34 @@ class People:
         result = np.zeros((len(change), *identity.shape))
         result[:, : self.control_count] = change
         self.jaw.carry(result, identity)
+        return result
+
+    def _carried(
+        self, transfer: Transfer, index: int, identity: Float[Array, "C 3"], lags: Mapping[int, Float[Array, "3"]]
+    ) -> Float[Array, "C 3"]:
+        """One shape's displacement of the skin's control vertices, in contact; ``lags`` as of the jaw's shapes."""
+        displacement, own = self.source_displacements[index], identity[: self.control_count]
+        terms = [term for lids in self.lid_terms.values() for term in lids.terms(displacement, own)]
+        terms += [*self.lip_terms.terms(displacement), *self.lining_terms.terms(displacement)]
+        found = transfer(index, terms)
+        if lags and (with_jaw := self.jaw.term(self.mixture[index], displacement, own, lags)) is not None:
+            terms.append(with_jaw)
+        directed = []
+        if (lips := self.meeting[index]) is not None:
+            directed.append(lips.term(own))
+        if (lying := self.lying[index]) is not None:
+            teeth = self._teeth @ identity
+            directed.append(lying.term(own, teeth, self._teeth_carried(index, teeth, lags)))
+        return transfer(index, terms + [item.about(found) for item in directed]) if directed else found
+
+    def _teeth_carried(
+        self, index: int, teeth: Float[Array, "T 3"], lags: Mapping[int, Float[Array, "3"]]
+    ) -> np.ndarray:
+        """What a person's teeth, moved by ``teeth`` at rest, move more than the template's in a shape."""
+        result, lower = np.zeros_like(teeth), slice(-len(self.template[self.spans["teeth_lower"]]), None)
+        for row, turn in self.jaw.turns:
+            if row in lags:
+                result[lower] += self.mixture[index, row] * (teeth[lower] @ turn.T + lags[row])
         return result
 
     def moved(self) -> Bool[Array, "R C"]:
@@ -223,6 +284,7 @@ class People:
         for shape, displacement in enumerate(self.source_displacements):
             measures = [lids.rows for lids in self.lid_terms.values() if lids.closed(displacement)]
             measures += [term.rows[np.flatnonzero(term.weight)] for term in self.lip_terms.terms(displacement)]
+            measures += [lips.rows for lips in (self.meeting[shape],) if lips is not None]
             for measure in measures:
                 entries = sp.coo_matrix(measure)
                 row, column, value = [], [], []

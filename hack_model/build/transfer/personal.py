@@ -5,6 +5,7 @@ python -m hack_model.build.transfer -o data/hack_open/personal.npz
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,15 +56,16 @@ class Stamp:
         )
 
     def difference(self, other: Stamp) -> str | None:
-        """What does not agree, None when all does."""
+        """What of this does not hold for ``other``, None when all does; the other may have further rows."""
         if self.faces != other.faces:
             return "the mesh has other faces"
-        if self.rows != other.rows:
-            return "there are other expressions or combinations"
-        for what, own, theirs in (
-            ("shape components", self.shape_marks, other.shape_marks), ("expressions", self.row_marks, other.row_marks)
+        if missing := set(self.rows) - set(other.rows):
+            return f"there is no expression or combination {min(missing)}"
+        theirs = other.row_marks[[other.rows.index(name) for name in self.rows]]
+        for what, own, others in (
+            ("shape components", self.shape_marks, other.shape_marks), ("expressions", self.row_marks, theirs)
         ):  # fmt: skip
-            if len(own) != len(theirs) or np.abs(own - theirs).max(initial=0) > _CHANGED * np.abs(own).max(initial=0):
+            if len(own) != len(others) or np.abs(own - others).max(initial=0) > _CHANGED * np.abs(own).max(initial=0):
                 return f"the {what} have changed"
         return None
 
@@ -114,19 +116,26 @@ class PersonalFile:
 
 
 def personal_fields(path: Path, laid: Foundation) -> dict[str, Any]:
-    """The asset's fields from a file; none when there is no file.
+    """The asset's fields from a file; none when there is no file. Rows are found by name; expressions that the file
+    does not know, which a warning names, have no part of their own.
 
     Raises :class:`AssetError` when the file is damaged or was learned from other shapes or expressions.
     """
     if not path.is_file():
         return {}
-    found = PersonalFile.read(path)
-    difference = found.stamp.difference(Stamp.of(laid))
+    found, stamp = PersonalFile.read(path), Stamp.of(laid)
+    difference = found.stamp.difference(stamp)
     if difference is not None:
         raise AssetError(
             f"{path} belongs to another model: {difference}; make it anew with {COMMAND}, or remove it to build without"
         )
-    return {f"{_FIELD}_basis": found.basis, f"{_FIELD}_pairs": found.pairs, f"{_FIELD}_map": found.map}
+    rows = stamp.rows
+    if further := [name for name in rows if name not in found.stamp.rows]:
+        warnings.warn(f"{path} was learned without {', '.join(further)}, which everybody has alike", stacklevel=2)
+    pairs = found.pairs.copy()
+    pairs[:, 0] = np.array([rows.index(name) for name in found.stamp.rows])[pairs[:, 0]]
+    order = np.lexsort(pairs.T[::-1])
+    return {f"{_FIELD}_basis": found.basis[:, order], f"{_FIELD}_pairs": pairs[order], f"{_FIELD}_map": found.map}
 
 
 def sorted_pairs(moved: np.ndarray) -> Int[Array, "N 2"]:

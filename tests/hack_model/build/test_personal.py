@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -62,6 +63,69 @@ def test_points_that_meet_on_the_template_meet_in_other_people(teacher: Teacher,
     assert parted < 0.0002
 
 
+@pytest.fixture(scope="module")
+def strangers(teacher: Teacher) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Three people: their identity and their corrections."""
+    shapes = [some_shape(teacher.laid, seed) for seed in range(3)]
+    identities = [np.tensordot(shape, teacher.laid.identity.basis, axes=1) for shape in shapes]
+    return [(identity, teacher.people.corrections(identity)) for identity in identities]
+
+
+Strangers = list[tuple[np.ndarray, np.ndarray]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mouthRollLower", "mouthRollUpper", "mouthRollLower+mouthRollUpper"])
+def test_lips_that_meet_only_when_rolled_meet_in_other_people(teacher: Teacher, strangers: Strangers, name: str):
+    people = teacher.people
+    row, skin = [*people.names, *teacher.laid.combinations.names].index(name), slice(people.control_count)
+    lips = people.meeting[row]
+    assert lips is not None
+    parted = np.zeros(2)
+    for identity, corrections in strangers:
+        own = np.tensordot(people.mixture[row], corrections[:, skin], axes=1)
+        for place, moved in enumerate((identity[skin], identity[skin] + own)):
+            parted[place] += np.abs(np.einsum("nx,nx->n", lips.normal, lips.rows @ moved)).mean() / len(strangers)
+    assert parted[0] > 0.0002
+    assert parted[1] < 0.3 * parted[0]
+
+
+@pytest.mark.slow
+def test_what_an_expression_lays_on_the_teeth_lies_there_in_other_people(teacher: Teacher, strangers: Strangers):
+    people = teacher.people
+    row, skin = people.names.index("mouthRollLower"), slice(people.control_count)
+    lying = people.lying[row]
+    assert lying is not None
+    near = (lying.weight > 1) & (lying.share > 0.9)
+    assert near.sum() >= 8
+    deeper = np.zeros(2)
+    for identity, corrections in strangers:
+        moved = people.carry @ identity
+        teeth = np.concatenate([moved[people.spans[name]] for name in ("teeth_upper", "teeth_lower")])[lying.teeth]
+        for place, own in enumerate((identity[skin], identity[skin] + corrections[row, skin])):
+            off = np.einsum("nx,nx->n", lying.normal, lying.rows @ own - teeth)
+            deeper[place] += np.abs(off[near]).mean() / len(strangers)
+    assert deeper[0] > 0.0005
+    assert deeper[1] < 0.5 * deeper[0]
+
+
+@pytest.mark.slow
+def test_lips_closed_on_an_open_jaw_leave_its_skin_on_the_teeth(teacher: Teacher, strangers: Strangers):
+    row, jaw = teacher.people.names.index("mouthClose"), teacher.people.jaw
+    for _, corrections in strangers:
+        assert np.linalg.norm(corrections[row, jaw.wall].mean(axis=0)) < 0.0007
+
+
+@pytest.mark.slow
+def test_the_lining_goes_with_the_skin_before_it(teacher: Teacher, strangers: Strangers):
+    people, skin = teacher.people, slice(teacher.people.control_count)
+    for _, corrections in strangers:
+        for name in ("mouthUpperUp_L", "mouthSmile_L", "jawOpen"):
+            moved = corrections[people.names.index(name), skin]
+            assert np.abs(moved).max() > 0.0002
+            assert np.abs(people.lining_terms.rows @ moved).max() < 0.4 * np.abs(moved).max()
+
+
 @pytest.mark.slow
 def test_lower_teeth_stay_rigid(teacher: Teacher):
     people, identity = teacher.people, np.tensordot(some_shape(teacher.laid, 5), teacher.laid.identity.basis, axes=1)
@@ -102,7 +166,7 @@ def stamp(**changes: object) -> Stamp:
     ("changes", "words"),
     [
         ({"faces": "g"}, "other faces"),
-        ({"rows": ("jawOpen",)}, "other expressions"),
+        ({"rows": ("jawOpen", "eyeBlink_R")}, "no expression or combination eyeBlink_L"),
         ({"shape_marks": np.array([2.0, 1.1])}, "shape components have changed"),
         ({"shape_marks": np.array([2.0, -1.0])}, "shape components have changed"),
         ({"row_marks": np.array([1.0, 2.5])}, "expressions have changed"),
@@ -111,6 +175,27 @@ def stamp(**changes: object) -> Stamp:
 def test_stamps_tell_models_apart(changes: dict, words: str):
     assert stamp().difference(stamp()) is None
     assert words in str(stamp().difference(stamp(**changes)))
+
+
+def test_rows_are_known_by_their_names():
+    grown = stamp(rows=("neckTighten_L", "eyeBlink_L", "jawOpen"), row_marks=np.array([9.0, 3.0, 1.0]))
+    assert stamp().difference(grown) is None
+    assert "no expression" in str(grown.difference(stamp()))
+    swapped = stamp(rows=("eyeBlink_L", "jawOpen"))
+    assert "expressions have changed" in str(stamp().difference(swapped))
+
+
+def test_file_learned_before_an_expression_was_added_still_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    random = np.random.default_rng(0)
+    pairs = np.array([[0, 3], [0, 8], [1, 2]])
+    made = PersonalFile(stamp(), np.round(random.normal(size=(2, 3, 3)), 2), pairs, random.normal(size=(2, 2)), "{}")
+    path = made.write(tmp_path / "personal.npz")
+    grown = stamp(rows=("eyeBlink_L", "neckTighten_L", "jawOpen"), row_marks=np.array([3.0, 9.0, 1.0]))
+    monkeypatch.setattr(Stamp, "of", classmethod(lambda *_: grown))
+    with pytest.warns(UserWarning, match="without neckTighten_L"):
+        fields = personal_fields(path, cast("Foundation", None))
+    np.testing.assert_array_equal(fields["personal_expression_pairs"], [[0, 2], [2, 3], [2, 8]])
+    np.testing.assert_allclose(fields["personal_expression_basis"], made.basis[:, [2, 0, 1]], atol=1e-4)
 
 
 def test_damaged_file_is_an_error(tmp_path: Path):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from hack_model.build.transfer.gradients import Source, Term
+from hack_model.build.transfer.gradients import Directed, Source, Term, Transfer
 from hack_model.build.transfer.learn import Samples, Space, learn
 
 SIDE = 9
@@ -93,6 +93,19 @@ def test_terms_are_met_beside_the_gradients():
     held = Source(vertices, faces, expressions).to(target, [[Term(rows, wanted, np.array([1e4]))]])[0]
     assert np.linalg.norm(free[first] - free[second] - wanted[0]) > 0.01
     np.testing.assert_allclose(held[first] - held[second], wanted[0], atol=1e-4)
+
+
+def test_directed_terms_leave_the_other_directions_alone():
+    vertices, faces = sheet()
+    expressions, target = bumps(vertices)[:1], person(vertices, 4)
+    point = SIDE * 4 + 4
+    rows = sp.csr_matrix(([1.0], ([0], [point])), (1, len(vertices)))
+    normal = np.array([[0.6, 0.0, 0.8]])
+    transfer = Transfer(Source(vertices, faces, expressions), target)
+    free = transfer(0)
+    wanted = normal @ free[point] + 0.07
+    held = transfer(0, [Directed(rows, normal, wanted, np.array([1e4])).about(free)])
+    np.testing.assert_allclose(held[point], free[point] + 0.07 * normal[0], atol=1e-4)
 
 
 def people(count: int = 60, seed: int = 0, curved: float = 0.0) -> tuple[Samples, np.ndarray]:
