@@ -40,11 +40,11 @@ class Rule:
 
     def expected(self, score: float) -> float:
         """The activation to expect, in [0, 1]."""
-        return min(self.gain * max(score - self.threshold, 0.0) / (1 - self.threshold), 1.0)
+        return self.gain * max(score - self.threshold, 0.0) / (1 - self.threshold)
 
     def spread_at(self, score: float) -> float:
         """How far the activation may be from what is expected; 0 where the fit must leave it at rest."""
-        return float(np.hypot(self.spread, self.growth * score)) if self.spread else 0.0
+        return float(np.hypot(self.spread, self.growth * score))
 
 
 @cache
@@ -57,7 +57,7 @@ def rules() -> dict[str, Rule]:
             rule = Rule(*(float(row[column]) for column in _COLUMNS))
         except ValueError as fault:
             raise AssetError(f"{place}: damaged ({fault}); install hack-model again") from fault
-        if not (rule.gain > 0 and 0 <= rule.threshold < 1 and rule.spread >= 0 and rule.growth >= 0):
+        if not (0 < rule.gain <= 1 and 0 <= rule.threshold < 1 and rule.spread >= 0 and rule.growth >= 0):
             raise AssetError(f"{place}: damaged (a number out of its range); install hack-model again")
         table[row["expression"]] = rule
     return table

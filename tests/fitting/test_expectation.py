@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fitting import expectation
 from fitting.expectation import expected_expression, rules
+from hack_model.errors import AssetError
 from hack_model.formats.arkit import arkit_table
 
 NAMES = (
@@ -52,7 +54,17 @@ def test_expressions_without_score_are_expected_at_rest_but_free():
     found = expected(mouthSmileLeft=0.5)
     for name in ("cheekRaiser_L", "somebodysOwn", "browDown_L"):
         assert found[name][0] == 0
-        assert found[name][1] > 0
+        assert 0 < found[name][1] < found["mouthSmile_L"][1]
+
+
+@pytest.mark.parametrize("row", ["mouthSmile,x,0,0.1,0", "mouthSmile,2,0,0.1,0", "mouthSmile,1,1,0.1,0"])
+def test_a_damaged_table_is_named(monkeypatch, tmp_path, row):
+    (tmp_path / "landmarks").mkdir()
+    (tmp_path / "landmarks" / "expression_scores.csv").write_text(f"expression,gain,threshold,spread,growth\n{row}\n")
+    monkeypatch.setattr(expectation, "data_folder", lambda: tmp_path)
+    rules.cache_clear()
+    with pytest.raises(AssetError, match=r"expression_scores\.csv:2: damaged"):
+        rules()
 
 
 def test_every_score_has_its_rule():

@@ -182,6 +182,18 @@ def test_a_nose_that_nothing_shows_stays_that_of_the_mean_head(model):
     assert sure == pytest.approx(true, rel=0.02)
 
 
+def test_gradient_and_matrix_of_the_nose_are_those_of_its_cost(model):
+    """The term is quadratic: its cost after a step is exact with both."""
+    x, observation = truth(model, 1), seen(model, truth(model, 2))
+    step = np.zeros_like(x)
+    step[model.layout.shape] = np.random.default_rng(0).normal(size=model.layout.shape_count)
+    drawn, free = (_Problem(model, observation, FitSettings(nose=nose)) for nose in (1e-5, 1e9))
+    gradient, matrix = (a - b for a, b in zip(drawn.normal_equations(x), free.normal_equations(x), strict=True))
+    before, after = (drawn.cost(y) - free.cost(y) for y in (x, x + step))
+    assert before > 1
+    assert after - before == pytest.approx(gradient @ step + step @ matrix @ step / 2, rel=1e-4)
+
+
 def test_start_lies_over_the_landmarks(model):
     x = truth(model, 5)
     x[: model.layout.expression.stop] = 0
