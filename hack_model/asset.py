@@ -370,6 +370,11 @@ def _check_combinations(asset: ModelAsset) -> None:
 
 
 def _check_refinement(asset: ModelAsset) -> None:
+    if asset.refinement is not None and asset.refinement.control_count > asset.vertex_count:
+        raise AssetError(
+            f"the control mesh has {asset.refinement.control_count} vertices, more than the {asset.vertex_count} of "
+            "the model it is refined to"
+        )
     if asset.refinement is not None and len(asset.refinement.vertices) != len(asset.template):
         raise AssetError(
             f"field refinement_vertices has {len(asset.refinement.vertices)} rows, wanted one for each of "

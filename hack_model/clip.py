@@ -270,7 +270,7 @@ def _decoded(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         decoded[name] = str(arrays[name]) if rank == 0 else tuple(arrays[name].tolist())
     try:
         decoded["camera"] = json.loads(decoded["camera"])
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise FormatError(f"field camera is not JSON ({fault})") from fault
     if not isinstance(decoded["camera"], dict | None):
         raise FormatError("field camera is no JSON object")

@@ -85,11 +85,9 @@ def _provenance(text: str) -> dict[str, str]:
     """The provenance's own entries, one row each; text that is not a JSON object as it is."""
     try:
         entries: Any = json.loads(text)
-    except ValueError:
-        entries = None
-    if not isinstance(entries, dict):
+        return {f"provenance: {name}": _plain(value) for name, value in entries.items()}
+    except (ValueError, AttributeError, RecursionError):
         return {"provenance": text}
-    return {f"provenance: {name}": _plain(value) for name, value in entries.items()}
 
 
 def _plain(value: Any) -> str:

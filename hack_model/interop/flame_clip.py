@@ -64,6 +64,9 @@ class FlameClip:
             poses = {name: np.zeros((frames, 3)) for name, width in _WIDTHS.items() if width}
             poses |= {name: np.zeros(frames) for name in ("error_mm",)}
             known = {field.name for field in fields(cls)}
+            wrong = [name for name, value in arrays.items() if name in known and value.dtype.kind not in "fiu"]
+            if wrong:
+                raise FormatError(f"{wrong[0]} is {arrays[wrong[0]].dtype}, wanted numbers")
             given = {name: value.astype(np.float64) for name, value in arrays.items() if name in known}
             fps = float(given.pop("fps", np.array(30.0)).reshape(()))
             return cls(**{**poses, **given}, fps=fps)

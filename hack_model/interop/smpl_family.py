@@ -111,17 +111,29 @@ class Body:
         smplx, path = _package(), Path(path)
         arrays = read_model_arrays(path)
         require_arrays(path, arrays, _SMPLX_NAMES, SMPLX_JOINTS, "SMPL-X")
+        parents = arrays["kintree_table"][0, 1:].astype(np.int64)
+        if (parents < 0).any() or (parents >= np.arange(1, SMPLX_JOINTS)).any():
+            raise FormatError(f"{path}: kintree_table has a joint that hangs on none before it")
         if arrays["shapedirs"].shape[2] < 20:
             raise FormatError(f"{path}: shapedirs has {arrays['shapedirs'].shape[2]} components, wanted at least 20")
+        try:
+            body = cls(arrays, cls._module(smplx, arrays))
+            body.evaluate()  # what does not fit shows here, not in the middle of a conversion
+        except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as fault:
+            raise FormatError(f"{path}: smplx cannot use it as SMPL-X's model file ({fault})") from fault
+        return body
+
+    @staticmethod
+    def _module(smplx: Any, arrays: dict[str, Array]) -> Any:
+        import torch
+
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "SMPLX_NEUTRAL.npz"
             np.savez(file, **_plain(arrays))
             module = _quietly(smplx.SMPLX, str(file), ext="npz", use_pca=False, flat_hand_mean=True)
-        import torch
-
         # Its extra joints are vertices of the full mesh by number; none is needed here, and small meshes lack them.
         module.vertex_joint_selector.extra_joints_idxs = torch.zeros(0, dtype=torch.long)
-        return cls(arrays, module)
+        return module
 
     @cached_property
     def faces(self) -> Int[Array, "F 3"]:

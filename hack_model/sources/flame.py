@@ -74,7 +74,7 @@ def require_arrays(path: Path, arrays: dict[str, np.ndarray], names: tuple[str, 
     missing = [name for name in names if name not in arrays]
     if missing:
         raise FormatError(f"{path}: lacks the arrays {', '.join(missing)}; wanted {kind}'s model file")
-    count = len(arrays["v_template"])
+    count = len(np.atleast_1d(arrays["v_template"]))
     wanted: dict[str, tuple[int | None, ...]] = {
         "v_template": (count, 3), "f": (None, 3), "shapedirs": (count, 3, None),
         "posedirs": (count, 3, 9 * (joints - 1)), "J_regressor": (joints, count), "kintree_table": (2, joints),
@@ -134,4 +134,6 @@ def _read_embedding(path: Path, faces: int) -> tuple[np.ndarray, np.ndarray] | N
         raise FormatError(f"{path}: wanted FLAME's lmk_face_idx and lmk_b_coords ({fault})") from fault
     if len(index) != 51 or len(weights) != 51 or index.min() < 0 or index.max() >= faces:
         raise FormatError(f"{path}: wanted 51 landmarks on the model's {faces} faces, got {len(index)}")
+    if not np.isfinite(weights).all():
+        raise FormatError(f"{path}: lmk_b_coords holds values that are not finite")
     return index, weights

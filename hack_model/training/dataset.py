@@ -174,25 +174,34 @@ class DatasetWriter:
         larynx_size: float | None = None,
         larynx_shift: float = 0.0,
     ) -> None:
-        """Adds a registered mesh; units as in :class:`Dataset`. Raises :class:`FormatError` on a mesh of other size."""
+        """Adds a registered mesh; units as in :class:`Dataset`.
+
+        Raises :class:`FormatError` for a mesh of another size and for what :meth:`Dataset.open` would refuse later.
+        """
         vertices = np.asarray(vertices, np.float32)
         self._vertex_count = self._vertex_count or len(vertices)
         if vertices.shape != (self._vertex_count, 3):
             raise FormatError(f"a mesh of shape {vertices.shape} in a dataset of {self._vertex_count} vertices")
+        where = f"{self.folder}: sample {sum(len(shard['samples']) for shard in self._shards) + len(self._waiting)}"
+        if not np.isfinite(vertices).all():
+            raise FormatError(f"{where}, field vertices: holds values that are not finite")
         sample: dict[str, Any] = {"subject": subject, "session": session}
         sample["expression"] = expression if isinstance(expression, str) else dict(expression)
         if pose is not None:
             sample["pose"] = np.asarray(pose, float).tolist()
         if larynx_size is not None:
             sample["larynx"] = {"size": float(larynx_size), "shift": float(larynx_shift)}
+        _Index(self.folder).sample(sample, where)
         self._waiting.append((sample, vertices))
         if len(self._waiting) == self.shard_size:
             self._write_shard()
 
     def close(self) -> Path:
-        """Writes what is left and the index; returns the index' path."""
+        """Writes what is left and the index; returns the index' path. Raises :class:`FormatError` without a mesh."""
         if self._waiting:
             self._write_shard()
+        if not self._shards:
+            raise FormatError(f"{self.folder}: no mesh was added; a dataset needs some")
         index = {
             "format": FORMAT_NAME,
             "version": FORMAT_VERSION,
@@ -228,7 +237,7 @@ class _Index:
         samples: list[dict[str, Any]] = []
         for number, shard in enumerate(content["shards"]):
             name = self._file_name(shard, number)
-            rows = [self._sample(item, f"{self.path}: {name}, sample {i}") for i, item in enumerate(shard["samples"])]
+            rows = [self.sample(item, f"{self.path}: {name}, sample {i}") for i, item in enumerate(shard["samples"])]
             shards.append((name, len(samples), len(samples) + len(rows)))
             samples += rows
         if not samples:
@@ -293,7 +302,8 @@ class _Index:
             raise FormatError(f"{where}, field file: {self.path.parent / name} does not exist")
         return name
 
-    def _sample(self, item: Any, where: str) -> dict[str, Any]:
+    def sample(self, item: Any, where: str) -> dict[str, Any]:
+        """One sample's entry, checked; raises :class:`FormatError` that says ``where``."""
         self._wanted(item, {"subject": str}, where)
         unknown = set(item) - _SAMPLE_KEYS
         if unknown:
@@ -318,6 +328,8 @@ class _Index:
             raise FormatError(f"{where}: {type(value).__name__}, wanted a name or an object of activations by name")
         result: dict[str, float] = {}
         for name, weight in weights.items():
+            if not name.strip() or not name.isprintable():
+                raise FormatError(f"{where}: {name!r} is no name; it is empty or holds control characters")
             result[name] = _number(weight, f"{where}, {name}")
             if abs(result[name]) > 2:
                 raise FormatError(f"{where}, {name}: activation {weight}, wanted about 0 to 1")

@@ -113,7 +113,7 @@ def _trained_on(asset: ModelAsset) -> str | None:
     try:
         training = json.loads(asset.provenance).get("training", {})
         return training.get("dataset")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
 
 

@@ -92,6 +92,10 @@ def test_packed_shape_basis_lives_on_the_control_mesh(asset: ModelAsset, tmp_pat
     bad["refinement_vertices"] = bad["refinement_vertices"] + 1
     with pytest.raises(AssetError, match="refinement_vertices holds indices outside 0…39"):
         ModelAsset.load(write_arrays(tmp_path / "bad.npz", bad))
+    bare = {name: value for name, value in bad.items() if not name.startswith("shape_basis")}
+    bare["refinement_vertices"] = np.where(np.arange(4) == 3, 2**31 - 2, bad["refinement_vertices"])
+    with pytest.raises(AssetError, match="control mesh has 2147483647 vertices, more than the 485"):
+        ModelAsset.load(write_arrays(tmp_path / "huge.npz", {**bare, "shape_basis": asset.shape_basis.dense()}))
 
 
 def test_the_default_model_is_small_in_memory_and_on_disk() -> None:

@@ -106,6 +106,14 @@ def test_info_shows_foreign_texts_as_they_are(tmp_path: Path) -> None:
     assert "variance 25 0.9 provenance: mm nose: mean 5 ear: mean 6" in words
 
 
+@pytest.mark.parametrize("text", ["made by hand", "[1]", "[" * 100_000, '{"a":' * 900 + "1" + "}" * 900])
+def test_info_shows_a_provenance_of_any_kind(tmp_path: Path, text: str) -> None:
+    odd = dataclasses.replace(synthetic_asset(), provenance=text)
+    result = run("info", odd.save(tmp_path / "odd.npz"))
+    assert result.exit_code == 0, result.output
+    assert "provenance" in result.output
+
+
 def test_errors_are_one_message(tmp_path: Path) -> None:
     failed(run("info", tmp_path / "none.npz"), r"none\.npz: no such file")
     (tmp_path / "text.npz").write_text("no archive")

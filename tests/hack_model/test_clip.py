@@ -231,6 +231,7 @@ FILES: list[tuple[dict[str, Any], str]] = [
     ({"model_name": np.array(4)}, "field model_name holds int64"),
     ({"expression_names": np.arange(56)}, "field expression_names holds int64"),
     ({"camera": np.array("{")}, "field camera is not JSON"),
+    ({"camera": np.array("[" * 100_000)}, "field camera is not JSON"),
     ({"camera": np.array("[1]")}, "field camera is no JSON object"),
     ({"eye_pose": np.full((6, 2, 3), np.inf)}, "eye_pose, frame 0"),
     ({"fps": np.ones(3)}, r"fps: wanted shape \(\), got \(3,\)"),

@@ -172,6 +172,9 @@ def test_files_of_flame_clips(tmp_path: Path) -> None:
     np.savez(tmp_path / "wrong.npz", betas=clip.betas, expression=clip.expression[:1], transl=clip.transl)
     with pytest.raises(FormatError, match="expression has shape"):
         FlameClip.load(tmp_path / "wrong.npz")
+    np.savez(tmp_path / "text.npz", betas=clip.betas.astype(complex), expression=clip.expression, transl=clip.transl)
+    with pytest.raises(FormatError, match="betas is complex128, wanted numbers"):
+        FlameClip.load(tmp_path / "text.npz")
     np.savez(tmp_path / "nothing.npz", betas=clip.betas)
     with pytest.raises(FormatError, match="lacks expression, transl"):
         FlameClip.load(tmp_path / "nothing.npz")

@@ -162,6 +162,14 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", **{**arrays, "shapedirs": arrays["shapedirs"][:, :, :5]})
     with pytest.raises(FormatError, match="wanted at least 20"):
         Body.load(tmp_path / "b.npz")
+    tree = arrays["kintree_table"].copy()
+    tree[0, 3] = 40
+    np.savez(tmp_path / "c.npz", **{**arrays, "kintree_table": tree})
+    with pytest.raises(FormatError, match="a joint that hangs on none before it"):
+        Body.load(tmp_path / "c.npz")
+    np.savez(tmp_path / "d.npz", **{**arrays, "hands_componentsl": np.array("six")})
+    with pytest.raises(FormatError, match="smplx cannot use it"):
+        Body.load(tmp_path / "d.npz")
 
 
 @pytest.mark.parametrize("kind", ["obj", "ply", "stl", "glb"])

@@ -163,6 +163,7 @@ def test_landmarks_lie_where_the_templates_do(model: ModelAsset, template: Model
         ({"posedirs": np.zeros((701, 3, 9))}, r"posedirs is float64 \(701, 3, 9\)"),
         ({"f": np.full((4, 3), 9999)}, "f holds vertices outside"),
         ({"v_template": np.full((701, 3), np.nan)}, "v_template is"),
+        ({"v_template": np.array(1.0)}, r"v_template is float64 \(\)"),
         ({"weights": np.ones((701, 5))}, "do not sum to 1"),
         ({"kintree_table": np.array([[0, 0, 1, 2, 3], [0, 1, 2, 3, 4]])}, "joints hang on"),
         ({"shapedirs": np.zeros((701, 3, 4))}, "shapedirs has 4 components"),
@@ -182,6 +183,9 @@ def test_damaged_embedding_is_refused(arrays: dict[str, Any], tmp_path: Path) ->
     wrong = {"lmk_face_idx": np.arange(3), "lmk_b_coords": np.ones((3, 3)) / 3}
     with pytest.raises(FormatError, match="wanted 51 landmarks"):
         read_flame(write_flame(tmp_path, arrays, embedding=wrong))
+    nowhere = {"lmk_face_idx": np.arange(51), "lmk_b_coords": np.full((51, 3), np.nan)}
+    with pytest.raises(FormatError, match="lmk_b_coords holds values that are not finite"):
+        read_flame(write_flame(tmp_path, arrays, embedding=nowhere))
 
 
 def test_other_meshes_are_refused(arrays: dict[str, Any], tmp_path: Path) -> None:

@@ -108,6 +108,8 @@ ROW = [0.0, 0.0, 0.0]
         (sample(2, expression={"jawOpen": float("nan")}), "field expression, jawOpen: not a finite number"),
         (sample(2, expression={"jawOpen": 10**400}), "field expression, jawOpen: not a finite number"),
         (sample(2, expression={"jawOpen": 70}), "jawOpen: activation 70, wanted about 0 to 1"),
+        (sample(2, expression="a\nb"), r"sample 2, field expression: 'a\\nb' is no name"),
+        (sample(2, expression={"": 0.5}), "sample 2, field expression: '' is no name"),
         (sample(2, pose=[ROW] * 7), "sample 2, field pose: wanted 8 rows of 3 numbers, c7t1 first"),
         (sample(2, pose=[ROW] * 7 + [[0, 1]]), "field pose: wanted 8 rows"),
         (sample(2, pose=[ROW] * 7 + [[0, 40.0, 0]]), "field pose: turns a joint by more than half a circle"),
@@ -173,3 +175,28 @@ def test_an_interrupted_writer_leaves_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="a mesh of shape"):
         write_two_sizes()
     assert not (tmp_path / "dataset.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"vertices": np.full((5, 3), np.nan)}, "sample 1, field vertices: holds values that are not finite"),
+        ({"pose": np.zeros((7, 3))}, "sample 1, field pose: wanted 8 rows"),
+        ({"pose": np.full((8, 3), np.inf)}, "sample 1, field pose: not a finite number"),
+        ({"expression": {"jawOpen": float("nan")}}, "sample 1, field expression, jawOpen: not a finite number"),
+        ({"larynx_size": float("nan")}, "sample 1, field larynx, size: not a finite number"),
+        ({"subject": ""}, "sample 1, field subject: empty"),
+    ],
+)
+def test_the_writer_refuses_what_could_not_be_read(tmp_path: Path, given: dict[str, Any], message: str) -> None:
+    with DatasetWriter(tmp_path, licence="x") as out:
+        out.add(np.zeros((5, 3)), subject="a")
+        with pytest.raises(FormatError, match=message):
+            out.add(**{"vertices": np.zeros((5, 3)), "subject": "a", **given})
+    assert len(Dataset.open(tmp_path)) == 1
+
+
+def test_a_dataset_without_meshes_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="no mesh was added"):
+        DatasetWriter(tmp_path, licence="x").close()
+    assert not list(tmp_path.iterdir())
