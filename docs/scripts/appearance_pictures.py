@@ -41,8 +41,10 @@ FACES: Mapping[str, tuple[str, dict[str, float]]] = {
     "AU4": ("", {"AU4L": 1, "AU4R": 1}),
     "AU6+12": ("", {"AU6L": 1, "AU6R": 1, "AU12L": 0.8, "AU12R": 0.8}),
     "AU6+12 left": ("", {"AU6L": 1, "AU12L": 0.8}),
-    "AU20": ("neck", {"AU20L": 1, "AU20R": 1}),
     "neck at rest": ("neck", {}),
+    "AU20": ("neck", {"AU20L": 1, "AU20R": 1}),
+    "AU21": ("neck", {"AU21L": 1, "AU21R": 1}),
+    "AU21 left": ("neck", {"AU21L": 1}),
     "nod 35°": ("neck", {"head_nod": math.radians(35)}),
 }
 
@@ -150,7 +152,7 @@ def folds(stage: Stage) -> Image.Image:
             rig[key] = float(controls.get(key, 0.0))
         rig.update_tag()
         images.append((label, stage.render(frame or "face", 24 if frame != "neck" else 35)))
-    return compose(images, 4)
+    return compose(images, 5)
 
 
 def maps(asset: ModelAsset) -> Image.Image:

@@ -26,6 +26,8 @@ from hack_model.larynx import SWALLOW_DURATION, swallow
 from hack_model.model import HACK
 from hack_model.names import CERVICAL_JOINTS
 
+_FRAMES = {"neckTighten": "grimace", "grimace": "grimace", "nostril": "nose"}
+"""What the camera frames of expressions that are not seen best with the whole face."""
 SIDE_VIEWS = ("jaw", "mouth", "cheekPuff", "tongue")
 COMBINATIONS = {
     "smile": {"mouthSmile_L": 1, "mouthSmile_R": 1},
@@ -52,6 +54,10 @@ COMBINATIONS = {
     "sadness": {
         "browInnerUp_L": 1, "browInnerUp_R": 1, "mouthFrown_L": 0.8, "mouthFrown_R": 0.8, "mouthShrugLower": 0.5,
         "eyeSquint_L": 0.3, "eyeSquint_R": 0.3,
+    },
+    "grimace": {
+        "neckTighten_L": 1, "neckTighten_R": 1, "mouthStretch_L": 0.8, "mouthStretch_R": 0.8, "mouthLowerDown_L": 0.6,
+        "mouthLowerDown_R": 0.6,
     },
     "kiss": {"mouthPucker": 1, "mouthFunnel": 0.4, "eyeBlink_L": 0.5, "eyeBlink_R": 0.5},
 }  # fmt: skip
@@ -199,6 +205,8 @@ def framing(asset: ModelAsset, tile: Tile) -> tuple[np.ndarray, float]:
         "eyes": ((0, 0.0, 0.0), 0.11),
         "eye": ((0.031, 0.0, 0.0), 0.05),
         "throat": ((0, -0.15, 0.0), 0.17),
+        "grimace": ((0, -0.115, 0.0), 0.22),
+        "nose": ((0, -0.032, 0.045), 0.062),
     }
     offset, extent = offsets[tile.frame]
     return middle + np.array(offset), extent
@@ -263,7 +271,7 @@ class Sheets:
         tiles = []
         for label, case in cases.items():
             vertices = self.posed(expression=case)
-            tiles.append(Tile(label, vertices, 0, "face"))
+            tiles.append(Tile(label, vertices, 0, next((f for n, f in _FRAMES.items() if label.startswith(n)), "face")))
             if any(name.startswith(SIDE_VIEWS) for name in case):
                 tiles.append(Tile(label, vertices, 65, "face"))
         return tiles
