@@ -6,6 +6,7 @@ Commands import what they need when they run, so that ``--help`` answers at once
 
 from __future__ import annotations
 
+import importlib
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -332,6 +333,7 @@ def evaluate(
     from hack_model.training.evaluate import evaluate as measure
     from hack_model.training.evaluate import save_report
 
+    importlib.import_module("matplotlib")  # what the plots need is missed now, not after minutes of measuring
     with progress_bar() as progress:
         report = measure(_load(model).asset, Dataset.open(data) if data else None, seed=seed, progress=progress)
     report_files(save_report(report, output))

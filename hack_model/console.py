@@ -28,6 +28,8 @@ _DISTRIBUTIONS = {
     "warp": "warp-lang",
 }
 """The distributions whose import name differs."""
+_EXTRAS = {"convert": "smplx", "evaluate": "train"}
+"""The extras of commands that have another name."""
 _SHOWN_ACTIVATION = 0.1
 _SHOWN_UNITS = 8
 
@@ -162,10 +164,11 @@ def _message(error: Exception, command: str | None) -> str | None:
 
 
 def _extra_with(distribution: str, command: str | None) -> str | None:
-    """The extra of this package that installs a distribution: the one named as the command where there are several."""
+    """The extra of this package that installs a distribution: the command's where there are several."""
     extras: list[str] = []
     for requirement in importlib.metadata.requires("hack-model") or ():
         name, extra = re.match(r"[\w.-]+", requirement), re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
         if name and extra and re.sub(r"[-_.]+", "-", name[0]).lower() == distribution.lower().replace("_", "-"):
             extras.append(extra[1])
-    return command if command in extras else next(iter(extras), None)
+    wanted = _EXTRAS.get(command or "", command)
+    return wanted if wanted in extras else next(iter(extras), None)

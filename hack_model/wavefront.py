@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hack_model.arrayfile import require_file
 from hack_model.errors import FormatError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def read_obj(path: str | Path) -> ObjMesh:
     Raises :class:`FormatError` naming file and line.
     """
     path = Path(path)
+    require_file(path, FormatError)
     rows: dict[str, list[list[float]]] = {"v": [], "vt": []}
     corners: list[list[list[int]]] = []
     try:
@@ -63,6 +65,7 @@ def read_obj_vertices(path: str | Path) -> Float[Array, "V 3"]:
     Raises :class:`FormatError` naming the file.
     """
     path = Path(path)
+    require_file(path, FormatError)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         rows = [line.split()[1:4] for line in lines if line.startswith("v ")]

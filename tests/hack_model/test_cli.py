@@ -190,7 +190,12 @@ def test_a_folder_where_a_file_is_wanted_and_the_reverse(model: Path, clip: Path
 
 @pytest.mark.parametrize(
     ("package", "words", "extra"),
-    [("PIL", ("fit", "photo.png", "-o", "out"), "fit"), ("scipy", ("build", "--source", "makehuman"), "build")],
+    [
+        ("PIL", ("fit", "photo.png", "-o", "out"), "fit"),
+        ("scipy", ("build", "--source", "makehuman"), "build"),
+        ("matplotlib", ("evaluate", "-o", "out"), "train"),
+        ("scipy", ("convert", "c.npz", "--to", "smplx", "--model-file", "m.npz", "-o", "o.obj"), "smplx"),
+    ],
 )
 def test_a_missing_package_names_the_commands_extra(
     tmp_path: Path, package: str, words: tuple[str, ...], extra: str

@@ -276,7 +276,7 @@ def test_charts_that_do_not_end_are_refused(release: Release) -> None:
 
 
 def test_absent_folder(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="cannot be read"):
+    with pytest.raises(FormatError, match="no such file"):
         read_release(tmp_path / "nowhere")
 
 
