@@ -148,17 +148,13 @@ def texels_of(asset: ModelAsset, size: int) -> Texels:
 def _rasterized(chart: Chart, uv: Float[Array, "T 2"], size: int) -> Texels:
     """Scan conversion of all triangles at once: their rows, then each row's pixels between its two edges."""
     points = (uv.astype(np.float64) * [size, -size] + [0, size])[chart.triangles]
-    low = np.ceil(points[..., 1].min(axis=1) - 0.5).astype(np.int64)
-    rows = np.maximum(np.floor(points[..., 1].max(axis=1) - 0.5).astype(np.int64) - low + 1, 0)
+    low, rows = _covered(points[..., 1].min(axis=1), points[..., 1].max(axis=1), size)
     triangle, step = _runs(rows)
     row = low[triangle] + step
     left, right = _crossings(points, triangle, row + 0.5)
-    first = np.ceil(left - 0.5 - 1e-7).astype(np.int64)
-    columns = np.maximum(np.floor(right - 0.5 + 1e-7).astype(np.int64) - first + 1, 0)
+    first, columns = _covered(left - 1e-7, right + 1e-7, size)
     span, step = _runs(columns)
     triangle, row, column = triangle[span], row[span], first[span] + step
-    inside = (row >= 0) & (row < size) & (column >= 0) & (column < size)
-    triangle, row, column = triangle[inside], row[inside], column[inside]
     owner = np.full(size * size, -1, np.int64)
     owner[row * size + column] = triangle
     index = np.flatnonzero(owner >= 0)
@@ -166,6 +162,13 @@ def _rasterized(chart: Chart, uv: Float[Array, "T 2"], size: int) -> Texels:
     row, column = np.divmod(index, size)
     weights = _barycentric(points[triangle], np.stack([column + 0.5, row + 0.5], axis=1))
     return Texels(size, index, chart.triangles[triangle].astype(np.int32), weights.astype(np.float32), chart)
+
+
+def _covered(low: Float[Array, " n"], high: Float[Array, " n"], size: int) -> tuple[Int[Array, " n"], Int[Array, " n"]]:
+    """The first pixel of the map whose middle lies between two places, and how many do."""
+    first = np.clip(np.ceil(low - 0.5), 0, size).astype(np.int64)
+    last = np.clip(np.floor(high - 0.5), -1, size - 1).astype(np.int64)
+    return first, np.maximum(last - first + 1, 0)
 
 
 def _runs(lengths: Int[Array, " n"]) -> tuple[Int[Array, " m"], Int[Array, " m"]]:

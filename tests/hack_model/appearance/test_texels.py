@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -73,3 +75,14 @@ def test_filling_goes_on_from_the_border(texels: Texels) -> None:
     assert picture.min() >= 1 - 1e-6
     assert picture.max() <= 2 + 1e-6
     np.testing.assert_array_equal(picture.reshape(-1)[texels.index], values)
+
+
+@pytest.mark.parametrize("far", [3.0, 1e9, 1e30])
+def test_a_layout_that_leaves_the_map_costs_no_more_than_the_map(asset: ModelAsset, far: float) -> None:
+    uv = asset.uv.copy()
+    moved = asset.face_uv[np.flatnonzero(asset.face_material == asset.material_names.index("skin"))[:40]]
+    uv[moved[moved >= 0], 1] += np.float32(far)
+    texels = texels_of(dataclasses.replace(asset, uv=uv), 64)
+    assert texels.index.min() >= 0
+    assert texels.index.max() < 64**2
+    assert len(np.unique(texels.index)) == len(texels.index)
