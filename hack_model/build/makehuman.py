@@ -58,6 +58,7 @@ def make_asset(
     tables = data_folder() / "hack_open"
     (progress or silent)("skeleton and skin", 0, 1)
     refinement = Refinement(control.columns, control.weights, identity.basis.shape[1])
+    shape_basis = Basis.on_control(identity.basis, refinement)
     personal = personal_fields(tables / "personal.npz", laid)
     arrays: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -70,7 +71,7 @@ def make_asset(
         **rig_fields(head, parts, geometry, read_spine(tables / "cervical_spine.csv")),
         **landmark_fields(head, geometry, tables),
         **_region_fields(laid.regions, len(geometry.vertices)),
-        "shape_basis": Basis.on_control(identity.basis, refinement),
+        "shape_basis": shape_basis,
         "direction_names": np.array(list(identity.directions)),
         "directions": np.stack(list(identity.directions.values())),
         "larynx_identity": identity_direction(identity.directions["sex"]),
@@ -78,7 +79,7 @@ def make_asset(
         "expression_basis": laid.expression_basis,
         **laid.combinations.fields(),
         **personal,
-        **corrective_fields(tables / "correctives.npz", geometry.faces, refinement),
+        **corrective_fields(tables / "correctives.npz", geometry.faces, shape_basis),
     }
     return materials.painted(ModelAsset.from_arrays(arrays))
 

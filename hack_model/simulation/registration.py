@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,9 +48,20 @@ class ControlNeck:
             raise AssetError(f"{asset.name}: two vertices of the neck stem from one control vertex")
         return cls(control, refinement.control_count, sp.csr_matrix(whole[:, control]), skin)
 
+    def controls(self, moved: Float[Array, "*batch k 3"]) -> Float[Array, "*batch k 3"]:
+        """Displacements of the control vertices that move the neck's skin by ``moved``, less what the refinement
+        smoothes."""
+        columns = np.moveaxis(moved, -2, 0).reshape(len(self.skin), -1)
+        smooth = np.moveaxis((self._on_skin @ columns).reshape(len(self.skin), *moved.shape[:-2], 3), 0, -2)
+        return 2 * moved - smooth
+
     def spread(self, moved: Float[Array, "k 3"]) -> Float[Array, "V 3"]:
         """Displacements of all vertices that move the neck's skin by ``moved``, less what the refinement smoothes."""
-        return self.matrix @ (2 * moved - (self.matrix @ moved)[self.skin])
+        return self.matrix @ self.controls(moved)
+
+    @cached_property
+    def _on_skin(self) -> sp.csr_matrix:
+        return sp.csr_matrix(self.matrix[self.skin])
 
     def fitted(self, basis: Float[Array, "K V 3"]) -> Float[Array, "K k 3"]:
         """Control displacements whose refinement is nearest to bases of all vertices, by least squares."""
@@ -62,13 +74,15 @@ class ControlNeck:
 def smoothed(
     basis: Float[Array, "K k 3"], quads: Int[Array, "q 4"], strength: Float[Array, " k"]
 ) -> Float[Array, "K k 3"]:
-    """Values on a mesh nearer to their neighbours' mean: one implicit step of the umbrella operator, as strong as told.
+    """Values on a mesh without what changes from vertex to vertex: one implicit step of the umbrella operator's square,
+    as strong as told, which leaves broad folds as high as they are.
 
     Desbrun et al., "Implicit Fairing of Irregular Meshes" (SIGGRAPH 1999).
     """
     edges, count = Edges.of(quads).vertices, basis.shape[1]
     graph = sp.csr_matrix((np.ones(2 * len(edges)), np.concatenate([edges, edges[:, ::-1]]).T), (count, count))
     mean = sp.diags(1 / np.maximum(np.asarray(graph.sum(axis=1)).ravel(), 1)) @ graph
-    system = (sp.diags(1 + strength) - sp.diags(strength) @ mean).tocsc()
+    umbrella = sp.eye(count) - mean
+    system = (sp.eye(count) + sp.diags(strength) @ umbrella @ umbrella).tocsc()
     flat = np.ascontiguousarray(np.moveaxis(basis, 0, 1).reshape(count, -1), float)
     return np.moveaxis(splu(system).solve(flat).reshape(count, len(basis), 3), 1, 0)

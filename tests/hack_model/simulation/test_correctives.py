@@ -11,18 +11,20 @@ from scipy.spatial import KDTree
 
 from hack_model.errors import AssetError
 from hack_model.formats.surface import vertex_normals
+from hack_model.kinematics import rotation_matrix
 from hack_model.model import HACK
 from hack_model.posing import neck_pose
 from hack_model.simulation.body import NeckBody
 from hack_model.simulation.correctives import Correctives, with_correctives
+from hack_model.simulation.ease import eased, skin_triangles
 from hack_model.simulation.learn import learn
 from hack_model.simulation.measure import crossings, volume_change
 from hack_model.simulation.neck import NeckSimulation
 from hack_model.simulation.people import held_out_people
-from hack_model.simulation.poses import combined, mirrored
+from hack_model.simulation.poses import combined, mirrored, whole_neck
 from hack_model.simulation.registration import ControlNeck
 from hack_model.training.dataset import Dataset, DatasetWriter
-from hack_model.training.spaces import uncorrected
+from hack_model.training.spaces import generic, uncorrected
 from tests.hack_model.simulation.conftest import CORRECTIVES
 
 
@@ -38,7 +40,9 @@ def corrected(bare: HACK, correctives: Correctives) -> HACK:
 
 def test_the_default_model_has_them(model: HACK, corrected: HACK) -> None:
     pose = neck_pose(model.asset, 0.4, 0.5, 0.2)
-    assert np.abs(np.asarray(model(pose=pose).vertices) - np.asarray(corrected(pose=pose).vertices)).max() < 2e-5
+    for shape in (None, held_out_people(model)["random 1"]):
+        own, read = (np.asarray(made(shape=shape, pose=pose).vertices) for made in (model, corrected))
+        assert np.abs(own - read).max() < 2e-5
 
 
 def test_they_move_the_neck_alone_and_nothing_at_rest(bare: HACK, corrected: HACK) -> None:
@@ -69,16 +73,22 @@ def test_the_neck_keeps_its_volume(bare: HACK, corrected: HACK, body: NeckBody, 
     assert sum(map(abs, after.values())) < 0.6 * sum(map(abs, before.values()))
 
 
-def test_chin_and_neck_do_not_go_through_each_other_at_full_flexion(corrected: HACK) -> None:
-    asset = corrected.asset
-    vertices = np.asarray(corrected(pose=neck_pose(asset, np.radians(50))).vertices)
+def _flexed(model: HACK, shape: np.ndarray | None = None) -> np.ndarray:
+    return np.asarray(model(shape=shape, pose=neck_pose(model.asset, np.radians(50))).vertices)
+
+
+def _outer_triangles(model: HACK) -> np.ndarray:
+    """Below the lips, which lie on each other at rest."""
+    asset = model.asset
     inner = np.sum(
         [asset.region_weights[list(asset.region_names).index(name)] for name in ("mouth_interior", "ears")], 0
     )
-    # Below the lips, which lie on each other at rest.
     outer = (np.arange(asset.vertex_count) < asset.part_vertices[0, 1]) & (inner < 0.1) & (asset.template[:, 1] < -0.05)
-    triangles = asset.triangles[outer[asset.triangles].all(axis=1)]
-    assert not len(crossings(vertices, triangles))
+    return asset.triangles[outer[asset.triangles].all(axis=1)]
+
+
+def test_chin_and_neck_do_not_go_through_each_other_at_full_flexion(corrected: HACK) -> None:
+    assert not len(crossings(_flexed(corrected), _outer_triangles(corrected)))
 
 
 def test_a_turn_does_not_fold_skin_through_skin(bare: HACK, corrected: HACK) -> None:
@@ -119,22 +129,69 @@ def test_sides_are_alike(corrected: HACK) -> None:
         assert np.abs(there - back).max() < 5e-4
 
 
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("direction", ["sex", "weight"])
+def test_nor_do_those_of_other_people(corrected: HACK, direction: str, side: float) -> None:
+    asset = corrected.asset
+    step = asset.directions[list(asset.direction_names).index(direction)].astype(float)
+    shape = 3 * side * step / np.linalg.norm(step)
+    assert not len(crossings(_flexed(corrected, shape), _outer_triangles(corrected)))
+
+
+def test_easing_parts_what_crosses_and_leaves_other_poses_alone(
+    bare: HACK, correctives: Correctives, body: NeckBody
+) -> None:
+    asset = bare.asset
+    neck = ControlNeck.of(asset, body.volume.skin)
+    triangles = skin_triangles(asset, neck, correctives.vertices)
+    heavy = replace(correctives, basis=1.4 * correctives.basis)
+    before = HACK.from_asset(with_correctives(asset, heavy))
+    assert len(crossings(_flexed(before), triangles))
+    paths = [*combined(asset, 20, 2), *whole_neck(asset)]
+    poses = np.concatenate([path.poses for path in paths])
+    rotations = rotation_matrix(poses) - np.eye(3)
+    features = rotations.reshape(len(poses), -1)[:, correctives.features]
+    light = eased(asset, heavy, neck, features, [np.zeros(len(bare.shape_basis))])
+    after = HACK.from_asset(with_correctives(asset, light))
+    assert not len(crossings(_flexed(after), triangles))
+    turn = neck_pose(asset, 0.0, np.radians(60))
+    pose = {"turn": turn, "extension": neck_pose(asset, np.radians(-50))}
+    for moved in pose.values():
+        change = np.asarray(after(pose=moved).vertices) - np.asarray(before(pose=moved).vertices)
+        assert np.abs(change).max() < 1e-3
+    assert np.abs(_flexed(after) - _flexed(before)).max() > 1e-3
+    same = eased(asset, light, neck, features, [np.zeros(len(bare.shape_basis))])
+    assert np.array_equal(same.basis, light.basis)
+
+
+def test_people_have_correctives_of_their_own(corrected: HACK) -> None:
+    shared = HACK.from_asset(generic(corrected.asset, "pose"))
+    pose = neck_pose(corrected.asset, 0.2, 0.8)
+    assert np.array_equal(np.asarray(corrected(pose=pose).vertices), np.asarray(shared(pose=pose).vertices))
+    shape = held_out_people(corrected)["random 1"]
+    own = np.asarray(corrected(shape=shape, pose=pose).vertices) - np.asarray(shared(shape=shape, pose=pose).vertices)
+    assert 5e-4 < np.linalg.norm(own, axis=1).max() < 0.015
+    assert np.array_equal(np.asarray(corrected(shape=shape).vertices), np.asarray(shared(shape=shape).vertices))
+
+
 @pytest.mark.slow
 def test_the_error_against_simulated_necks_halves(bare: HACK, corrected: HACK, body: NeckBody) -> None:
-    """Poses and a person that were not learned from, simulated here."""
+    """Poses and a person that were not learned from, simulated here; what is the person's own helps."""
+    shared = HACK.from_asset(generic(corrected.asset, "pose"))
     shape = held_out_people(bare, count=1, seed=23)["random 1"]
     simulation = NeckSimulation(bare, body, shape)
     free = np.isnan(body.bone[: len(body.volume.skin)])
     skin = body.volume.skin[free]
-    before, after = [], []
+    before, common, after = [], [], []
     for degrees in ((40, 0, 0), (-50, 0, 0), (0, 60, 0), (0, 0, -35), (15, -40, 12)):
         pose = neck_pose(bare.asset, *np.radians(degrees))
         found = simulation.follow(pose[None])[0]
         assert found is not None
-        for errors, model in ((before, bare), (after, corrected)):
+        for errors, model in ((before, bare), (common, shared), (after, corrected)):
             errors.append(np.asarray(model(shape=shape, pose=pose).vertices)[skin] - found[: len(free)][free])
-    rms = [float(np.sqrt((np.array(errors) ** 2).sum(axis=2).mean())) for errors in (before, after)]
+    rms = [float(np.sqrt((np.array(errors) ** 2).sum(axis=2).mean())) for errors in (before, common, after)]
     assert rms[1] < 0.5 * rms[0]
+    assert rms[2] < 0.95 * rms[1]
 
 
 @pytest.mark.slow
@@ -158,13 +215,38 @@ def test_a_file_for_other_faces_is_refused(model: HACK, correctives: Correctives
     correctives.save(tmp_path / "own.npz")
     again = Correctives.load(tmp_path / "own.npz", model.asset.faces)
     assert np.abs(again.basis - correctives.basis).max() < 1e-6
+    assert again.personal is not None
+    assert correctives.personal is not None
+    assert np.abs(again.personal.basis - correctives.personal.basis).max() < 1e-6
+    assert np.array_equal(again.personal.pairs, correctives.personal.pairs)
+    assert again.personal.map == pytest.approx(correctives.personal.map)
     with pytest.raises(AssetError, match="other faces"):
         Correctives.load(tmp_path / "own.npz", model.asset.faces[:, [1, 2, 3, 0]])
+    common = replace(correctives, personal=None, shape_marks=np.zeros(0))
+    common.save(tmp_path / "common.npz")
+    assert Correctives.load(tmp_path / "common.npz", model.asset.faces).personal is None
     with np.load(tmp_path / "own.npz") as file:
         arrays = dict(file)
     np.savez(tmp_path / "cut.npz", **{**arrays, "values": arrays["values"][:-1]})
     with pytest.raises(AssetError, match="field values"):
         Correctives.load(tmp_path / "cut.npz", model.asset.faces)
+    np.savez(tmp_path / "half.npz", **{name: array for name, array in arrays.items() if name != "shape_marks"})
+    with pytest.raises(AssetError, match="correctives have"):
+        Correctives.load(tmp_path / "half.npz", model.asset.faces)
+
+
+def test_a_personal_part_of_other_shapes_is_refused(bare: HACK, correctives: Correctives) -> None:
+    basis = bare.asset.shape_basis
+    values = basis.values.copy()
+    values[[0, 1]] = values[[1, 0]]
+    other = replace(bare.asset, shape_basis=replace(basis, values=values))
+    with pytest.raises(AssetError, match="other shapes"):
+        with_correctives(other, correctives)
+    with_correctives(other, replace(correctives, personal=None))
+    values = basis.values.copy()
+    face = np.setdiff1d(np.arange(values.shape[1]), correctives.vertices)[:300]
+    values[:, face] += 1e-3  # the lips may change
+    with_correctives(replace(bare.asset, shape_basis=replace(basis, values=values)), correctives)
 
 
 def test_a_model_without_a_control_mesh_is_refused(model: HACK, body: NeckBody) -> None:
