@@ -16,6 +16,7 @@ EYES = ("sclera", "limbus", "iris", "iris_inner", "pupil", "cornea")
 MOUTH = ("teeth", "gums", "tongue")
 BLINK = {"eyeBlink_L": 1.0, "eyeBlink_R": 1.0}
 DISTANCE = 2.0
+WINDOW = 1100  # tenths of a millimetre about the mouth, from the nose to below an opened chin
 ROOT = 8  # vertices of one lash, the root first
 MEETING = 0.0015
 AROUND = 0.015  # skin this far above and below the middle of the lips is looked at, metres …
@@ -59,7 +60,7 @@ class Measure:
             getattr(self.asset, f"landmarks68_{name}")[[48, 54]] for name in ("vertices", "weights")
         )  # fmt: skip
         middle = np.einsum("nk,nkc->nc", weights, vertices[corners]).mean(axis=0)
-        return self.gap(vertices, middle, self.mouth, 1e-4, 640)
+        return self.gap(vertices, middle, self.mouth, 1e-4, WINDOW)
 
 
 class TeethInLips:

@@ -30,7 +30,7 @@ _HIDDEN = 0.1
 """Weight of skin nobody sees, and of teeth and tongue, against that of visible skin."""
 _FIRMNESS = 30.0
 """Weight of a pair of points that is to meet against that of a skin vertex."""
-_NOTICED = 1.5e-4
+_NOTICED = 1.7e-4
 """Pairs whose corrections are smaller than this (root mean square, metres, weighted) are left out."""
 
 

@@ -40,6 +40,8 @@ _ON_TEETH = 10.0
 """Weight of a point of the lips that lies on the teeth."""
 _LYING, _OFF = 0.0015, 0.004
 """Skin nearer to the teeth than the first in an expression lies on them, beyond the second it is free, metres."""
+_DRAWN = (0.010, 0.018)
+"""The same where lips that close on an open jaw draw the chin over the teeth, all of whose thickness counts."""
 _LEAST = 0.0005
 """Skin nearer to the teeth at rest lies on them already, metres."""
 _FAR = 1.0
@@ -171,13 +173,19 @@ class TeethContact:
         self.near = np.flatnonzero((np.abs(self.skin[:, 1] - line) < _ABOUT) & (np.abs(aside) < _ASIDE))
         self.rest = np.minimum(*[TeethShield.of(arch).clearance(self.skin[self.near]) for arch in arches])
 
-    def of(self, displacement: Float[Array, "C 3"], lower: Float[Array, "t 3"]) -> LyingOnTeeth | None:
-        """For one expression's displacement of the control vertices and of the lower arch; None where nothing lies."""
+    def of(
+        self, displacement: Float[Array, "C 3"], lower: Float[Array, "t 3"], *, drawn: bool = False
+    ) -> LyingOnTeeth | None:
+        """For one expression's displacement of the control vertices and of the lower arch; None where nothing lies.
+
+        ``drawn`` says that an open jaw lies beneath, over which the expression draws the skin.
+        """
+        lying, off = _DRAWN if drawn else (_LYING, _OFF)
         moved = (self.embedding @ displacement)[self.near]
         posed = self.skin[self.near] + moved
         arches = np.concatenate([self.arches[0], self.arches[1] + lower])
         after = np.minimum(self.upper.clearance(posed), TeethShield.of(self.arches[1] + lower).clearance(posed))
-        chosen = np.flatnonzero((np.abs(after) < _OFF) & (np.abs(moved).max(axis=1) > _SMALL))
+        chosen = np.flatnonzero((np.abs(after) < off) & (np.abs(moved).max(axis=1) > _SMALL))
         if not chosen.size:
             return None
         normal = self.upper.outwards(posed[chosen])
@@ -191,5 +199,5 @@ class TeethContact:
             normal,
             np.einsum("nx,nx->n", normal, moved[chosen]),
             np.clip(share, 0, 1),
-            _ON_TEETH * np.clip((_OFF - np.abs(after)) / (_OFF - _LYING), 0, 1),
+            _ON_TEETH * np.clip((off - np.abs(after)) / (off - lying), 0, 1),
         )

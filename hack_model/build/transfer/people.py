@@ -38,12 +38,14 @@ _SUNK = 5e-5
 """Lids this far in the eyeball are left there, metres."""
 UPON = {"mouthClose": "jawOpen"}
 """Expressions made to be used on top of another."""
+_CHIN = 0.025
+"""Skin nearer than this to the lower teeth goes with the jaw, metres …"""
 _WALL = 0.008
-"""Skin nearer than this to the lower teeth may tell their place, metres …"""
+"""… nearer than this it may tell the jaw's place …"""
 _WITH_JAW = 10.0
 """Weight of a vertex of the jaw's skin that stays with it in what is used on top of the jaw's expressions."""
 _RIGID = 0.005
-"""… where it departs less than this from their rigid motion in jawOpen."""
+"""… and all where it departs less than this from the teeth's rigid motion in jawOpen."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class LowerJaw:
 
     columns: Int[Array, " n"]
     wall: Int[Array, " m"]
+    skin: Int[Array, " k"]
     turns: tuple[tuple[int, Float[Array, "3 3"]], ...]
 
     @classmethod
@@ -120,7 +123,7 @@ class LowerJaw:
             np.concatenate([people.carry[people.spans[name]].indices for name in ("teeth_lower", "tongue")])
         )
         distance, _ = KDTree(teeth).query(people.rest)
-        wall = distance < _WALL
+        skin = distance < _CHIN
         turns: list[tuple[int, np.ndarray]] = []
         for name in JAW_UNITS:
             row = people.names.index(name)
@@ -128,10 +131,11 @@ class LowerJaw:
             turns.append((row, rotation - np.eye(3)))
             if name == "jawOpen":
                 rigid = people.rest @ (rotation - np.eye(3)).T + offset
-                wall &= np.linalg.norm(people.source_displacements[row] - rigid, axis=1) < _RIGID
+                skin &= np.linalg.norm(people.source_displacements[row] - rigid, axis=1) < _RIGID
+        wall = skin & (distance < _WALL)
         if wall.sum() < 10:
             raise FormatError("no skin of this head goes with the lower teeth in the jaw's expressions")
-        return cls(columns, np.flatnonzero(wall), tuple(turns))
+        return cls(columns, np.flatnonzero(wall), np.flatnonzero(skin), tuple(turns))
 
     def carry(self, corrections: Float[Array, "R C 3"], identity: Float[Array, "C 3"]) -> None:
         """Writes the corrections of teeth and tongue, given those of the skin."""
@@ -146,16 +150,16 @@ class LowerJaw:
         identity: Float[Array, "n 3"],
         lags: Mapping[int, Float[Array, "3"]],
     ) -> Term | None:
-        """In a shape on top of the jaw's, the wall stays with the teeth; ``weights`` are the shape's of expressions,
+        """In a shape on top of the jaw's, its skin stays with the teeth; ``weights`` are the shape's of expressions,
         ``moved`` the template's displacement, ``lags`` the jaw's expressions'. None without the jaw."""
         turns = [(row, turn) for row, turn in self.turns if weights[row] and row in lags]
         if not turns:
             return None
-        wanted = moved[self.wall]
+        wanted = moved[self.skin]
         for row, turn in turns:
-            wanted = wanted + weights[row] * (identity[self.wall] @ turn.T + lags[row])
-        entries = (np.ones(len(self.wall)), (np.arange(len(self.wall)), self.wall))
-        return Term(sp.csr_matrix(entries, (len(self.wall), len(moved))), wanted, np.full(len(wanted), _WITH_JAW))
+            wanted = wanted + weights[row] * (identity[self.skin] @ turn.T + lags[row])
+        entries = (np.ones(len(self.skin)), (np.arange(len(self.skin)), self.skin))
+        return Term(sp.csr_matrix(entries, (len(self.skin), len(moved))), wanted, np.full(len(wanted), _WITH_JAW))
 
     def lag(self, row: int, correction: Float[Array, "n 3"], identity: Float[Array, "C 3"]) -> Float[Array, "3"]:
         """What the skin of the jaw moves, by an expression's correction, beyond turning."""
@@ -206,7 +210,9 @@ class People:
         arches = [self.spans[name] for name in ("teeth_upper", "teeth_lower")]
         self._teeth = sp.csr_matrix(sp.vstack([self.carry[span] for span in arches]))
         contact = TeethContact(head, self.embedding, (self.template[arches[0]], self.template[arches[1]]))
-        self.lying = [contact.of(*item) for item in zip(self.source_displacements, mixed[:, arches[1]], strict=True)]
+        upon = self.mixture[:, [self.names.index(name) for name in UPON]].any(axis=1)
+        shapes = zip(self.source_displacements, mixed[:, arches[1]], upon, strict=True)
+        self.lying = [contact.of(skin, lower, drawn=drawn) for skin, lower, drawn in shapes]
 
     def _lid_terms(self, side: str) -> LidTerms:
         blink = self.generic[self.names.index(f"eyeBlink_{side[0].upper()}")]

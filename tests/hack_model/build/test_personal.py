@@ -91,19 +91,24 @@ def test_lips_that_meet_only_when_rolled_meet_in_other_people(teacher: Teacher, 
 
 
 @pytest.mark.slow
-def test_what_an_expression_lays_on_the_teeth_lies_there_in_other_people(teacher: Teacher, strangers: Strangers):
+@pytest.mark.parametrize("name", ["mouthRollLower", "mouthClose"])
+def test_what_an_expression_lays_on_the_teeth_lies_there_in_other_people(
+    teacher: Teacher, strangers: Strangers, name: str
+):
+    """Rolled lips; the chin when lips are closed on an open jaw."""
     people = teacher.people
-    row, skin = people.names.index("mouthRollLower"), slice(people.control_count)
+    row, skin = people.names.index(name), slice(people.control_count)
     lying = people.lying[row]
     assert lying is not None
     near = (lying.weight > 1) & (lying.share > 0.9)
     assert near.sum() >= 8
     deeper = np.zeros(2)
     for identity, corrections in strangers:
-        moved = people.carry @ identity
-        teeth = np.concatenate([moved[people.spans[name]] for name in ("teeth_upper", "teeth_lower")])[lying.teeth]
-        for place, own in enumerate((identity[skin], identity[skin] + corrections[row, skin])):
-            off = np.einsum("nx,nx->n", lying.normal, lying.rows @ own - teeth)
+        own = identity + np.tensordot(people.mixture[row], corrections, axes=1)
+        for place, moved in enumerate((identity, own)):
+            everything = people.carry @ moved
+            teeth = np.concatenate([everything[people.spans[part]] for part in ("teeth_upper", "teeth_lower")])
+            off = np.einsum("nx,nx->n", lying.normal, lying.rows @ moved[skin] - teeth[lying.teeth])
             deeper[place] += np.abs(off[near]).mean() / len(strangers)
     assert deeper[0] > 0.0005
     assert deeper[1] < 0.5 * deeper[0]
