@@ -43,7 +43,7 @@ def main(
 ) -> None:
     """Simulates the neck's soft tissue over poses and people, learns the default model's correctives and measures them.
 
-    Then ``hack-model build --source makehuman`` takes the file into the model. About twenty minutes.
+    Then ``hack-model build --source makehuman`` takes the file into the model. About half an hour.
     """
     try:
         with tempfile.TemporaryDirectory() as scratch, progress_bar() as progress:
