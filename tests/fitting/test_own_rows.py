@@ -12,7 +12,10 @@ from hypothesis.extra import numpy as arrays
 
 from fitting.own_rows import Activation, OwnRows
 from hack_model import HACK
+from hack_model.names import HACK_EXPRESSIONS
 from tests.support.synthetic import synthetic_asset
+
+COUNT = len(HACK_EXPRESSIONS) + 1  # and tongueOut
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +70,9 @@ def test_mean_identity_has_the_shared_rows(rows: dict[str, OwnRows]):
 
 
 @settings(max_examples=40, deadline=None)
-@given(expression=arrays.arrays(np.float64, 56, elements=st.floats(-0.25, 1.25)))
+@given(expression=arrays.arrays(np.float64, COUNT, elements=st.floats(-0.25, 1.25)))
 def test_weights_are_the_models(model: HACK, expression: np.ndarray):
-    activation = Activation.of(model.combinations, 56)
+    activation = Activation.of(model.combinations, COUNT)
     np.testing.assert_allclose(
         activation.weights(expression), np.asarray(model.expression_coefficients(expression)), atol=1e-12
     )
@@ -77,28 +80,28 @@ def test_weights_are_the_models(model: HACK, expression: np.ndarray):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_derivative_of_the_weights(model: HACK, seed: int):
-    activation = Activation.of(model.combinations, 56)
-    expression = np.random.default_rng(seed).uniform(0.01, 0.99, 56)
-    step = 1e-6 * np.eye(56)
+    activation = Activation.of(model.combinations, COUNT)
+    expression = np.random.default_rng(seed).uniform(0.01, 0.99, COUNT)
+    step = 1e-6 * np.eye(COUNT)
     numeric = np.stack(
         [(activation.weights(expression + h) - activation.weights(expression - h)) / 2e-6 for h in step], 1
     )
     np.testing.assert_allclose(activation.derivative(expression), numeric, atol=1e-7)
-    assert np.abs(numeric[56:]).max() > 0.1
+    assert np.abs(numeric[COUNT:]).max() > 0.1
 
 
 def test_derivative_at_the_bounds_is_that_from_within(model: HACK):
-    activation = Activation.of(model.combinations, 56)
+    activation = Activation.of(model.combinations, COUNT)
     names = model.expression_names
     one, other = names.index("jawOpen"), names.index("mouthClose")
     for bound, inward in ((0.0, 1e-6), (1.0, -1e-6)):
-        expression = np.full(56, 0.7)
+        expression = np.full(COUNT, 0.7)
         expression[one] = bound
         near = expression.copy()
         near[one] += inward
         numeric = (activation.weights(near) - activation.weights(expression)) / inward
         np.testing.assert_allclose(activation.derivative(expression)[:, one], numeric, atol=1e-6)
-        assert activation.derivative(expression)[56, one] == pytest.approx(expression[other])
+        assert activation.derivative(expression)[COUNT, one] == pytest.approx(expression[other])
 
 
 def test_models_without_combinations_weigh_expressions_alone():
