@@ -42,7 +42,8 @@ def test_layers_lie_where_anatomy_says(anatomy: Anatomy, name: str) -> None:
     here = place(anatomy, name)
     assert left[here] > 0.25
     assert right[here] < 0.2
-    far = np.linalg.norm(anatomy.template - anatomy.template[here], axis=1) > 0.09
+    reach = 0.12 if name == "platysma" else 0.09  # from the jaw down over the clavicle
+    far = np.linalg.norm(anatomy.template - anatomy.template[here], axis=1) > reach
     assert left[far].max() < 0.05
 
 
