@@ -242,7 +242,10 @@ def test_a_personal_part_of_other_shapes_is_refused(bare: HACK, correctives: Cor
     other = replace(bare.asset, shape_basis=replace(basis, values=values))
     with pytest.raises(AssetError, match="other shapes"):
         with_correctives(other, correctives)
-    with_correctives(other, replace(correctives, personal=None))
+    common = with_correctives(other, replace(correctives, personal=None))
+    assert np.array_equal(common.pose_features, correctives.features)
+    assert len(common.pose_basis) == len(correctives.features)
+    assert not common.personal_pose_basis.size
     values = basis.values.copy()
     face = np.setdiff1d(np.arange(values.shape[1]), correctives.vertices)[:300]
     values[:, face] += 1e-3  # the lips may change
