@@ -18,7 +18,7 @@ def _meshes(truth: np.ndarray, pairs: int = 15, noise: float = 0.0, seed: int = 
     drawn = random.normal(size=(pairs, SHAPES))
     people = np.concatenate([np.zeros((1, SHAPES)), np.stack([drawn, -drawn], axis=1).reshape(-1, SHAPES)])
     person = np.repeat(np.arange(len(people)), POSES)
-    features = random.normal(size=(len(person), FEATURES))
+    features = 0.1 * random.normal(size=(len(person), FEATURES))
     residual = np.einsum("ns,nf,sfkc->nkc", people[person], features, truth)
     return Meshes(features, people[person], person, residual + noise * random.normal(size=residual.shape))
 
@@ -27,7 +27,7 @@ def _meshes(truth: np.ndarray, pairs: int = 15, noise: float = 0.0, seed: int = 
 def truth() -> np.ndarray:
     """Three shapes change two of the correctives, at half of the vertices."""
     result = np.zeros((SHAPES, FEATURES, VERTICES, 3))
-    result[:3, :2, ::2] = np.random.default_rng(1).normal(size=(3, 2, VERTICES // 2, 3)) * 1e-2
+    result[:3, :2, ::2] = np.random.default_rng(1).normal(size=(3, 2, VERTICES // 2, 3)) * 1e-1
     return result
 
 
@@ -42,6 +42,11 @@ def test_what_shape_tells_is_found(truth: np.ndarray) -> None:
     assert np.linalg.norm(said - new.residual) < 0.15 * np.linalg.norm(new.residual)
     assert np.abs(found.basis / STEP - np.rint(found.basis / STEP)).max() < 1e-6
     assert LARGEST / 2 < np.abs(found.basis).max() <= LARGEST + STEP
+
+
+def test_the_prior_is_as_strong_as_the_noise_asks(truth: np.ndarray) -> None:
+    weak, strong = (best_ridge(_meshes(truth, noise=noise), WEIGHTS)[0] for noise in (1e-3, 3e-2))
+    assert weak < strong
 
 
 def test_what_shape_does_not_tell_is_not_kept(truth: np.ndarray) -> None:
