@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hack_model.build.mouth_seat import CONTENTS, mouth_seats
+from hack_model.build.mouth_seat import mouth_seats
 from tests.hack_model.build.test_contact import Built, built
 
 __all__ = ["built"]  # a fixture
+CONTENTS = ("teeth_upper", "teeth_lower", "tongue")
 
 
 def seated(built: Built, field: np.ndarray) -> np.ndarray:
