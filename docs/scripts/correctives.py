@@ -31,7 +31,7 @@ POSES = {
 }
 """Whole neck, degrees."""
 CHOSEN = (
-    ("flexion 50°", 90, 1), ("extension 60°", -45, 1), ("turn 60°", -25, -1), ("turn 80°", -50, -1),
+    ("flexion 50°", 90, 1), ("extension 60°", -45, 1), ("turn 60°", 0, -1), ("turn 80°", 0, -1),
     ("tilt 35°", -30, 1), ("flexion 20°, turn 45°, tilt 15°", -30, -1),
 )  # fmt: skip
 """Pose, the camera's azimuth towards the subject's left in degrees, the side the light comes from."""
