@@ -78,7 +78,9 @@ def test_the_wheel_builds_the_same_extension(site: Path, tmp_path: Path) -> None
     assert (tmp_path / "hack.zip").read_bytes() == build_addon(tmp_path / "sources.zip").read_bytes()
 
 
-@pytest.mark.parametrize("command", [("fit", "photo.png", "-o", "out"), ("build", "--source", "makehuman", "-o", "x.npz")])
+@pytest.mark.parametrize(
+    "command", [("fit", "photo.png", "-o", "out"), ("build", "--source", "makehuman", "-o", "x.npz")]
+)
 def test_what_needs_more_names_its_extra(site: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
     done = hack(site, tmp_path, *command)
     assert done.returncode == 1
