@@ -12,9 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hack_model import HACK, ModelAsset
+from hack_model.build.eyes import SIDES
 from hack_model.build.foundation import Foundation, lay_foundation
 from hack_model.build.source import MakeHumanSource
 from hack_model.build.transfer.command import Teacher, make_personal
+from hack_model.build.transfer.gradients import STILL
+from hack_model.build.transfer.people import sinks
 from hack_model.build.transfer.personal import PersonalFile, Stamp, mirror_rows, personal_fields
 from hack_model.errors import AssetError
 from hack_model.resources import default_model_path
@@ -46,7 +49,7 @@ def test_template_keeps_its_expressions(teacher: Teacher):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_points_that_meet_on_the_template_meet_in_other_people(teacher: Teacher, seed: int):
-    """Margins of the lids in a blink lie as on the template; lips that touch move alike; lids stay off the eyeballs."""
+    """Margins of the lids in a blink lie as on the template; lips that touch move alike."""
     people, shape = teacher.people, some_shape(teacher.laid, seed)
     identity = np.tensordot(shape, teacher.laid.identity.basis, axes=1)
     own = people.corrections(identity)
@@ -56,11 +59,6 @@ def test_points_that_meet_on_the_template_meet_in_other_people(teacher: Teacher,
     for (side, lids), generic in zip(people.lid_terms.items(), parting, strict=True):
         row = people.names.index(f"eyeBlink_{side[0].upper()}")
         assert np.linalg.norm(lids.rows @ (identity[skin] + own[row, skin]), axis=1).max() < max(0.0004, 0.3 * generic)
-        vertices = people.template + people.carry @ identity
-        ball, near = people.ball(side, vertices), (people.rings[side] > 0.8) & (people.rings[side] < 11)
-        moved = vertices[: people.skin_count] + people.generic[row] + people.embedding @ own[row, skin]
-        wanted = np.minimum(ball.height(vertices[: people.skin_count]), 0.0007)
-        assert (wanted - ball.height(moved))[near].max() < 0.0003
     parted = np.abs(people.lip_terms.rows @ own[people.names.index("mouthPress_L"), skin]).max()
     assert parted < 0.0002
 
@@ -74,6 +72,22 @@ def strangers(teacher: Teacher) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 Strangers = list[tuple[np.ndarray, np.ndarray]]
+
+
+@pytest.mark.slow
+def test_lids_stay_off_the_eyeballs_of_other_people(teacher: Teacher, strangers: Strangers):
+    people = teacher.people
+    for identity, own in strangers:
+        vertices = people.template + people.carry @ identity
+        for side in SIDES:
+            ball, near = (
+                people.ball(side, vertices),
+                np.flatnonzero((people.rings[side] > 0.8) & (people.rings[side] < 11)),
+            )
+            for row in range(len(people.names)):
+                moved = people.generic[row][near] + people.embedding[near] @ own[row, : people.control_count]
+                if np.abs(people.generic[row][near]).max() > STILL:
+                    assert sinks(vertices[near], moved, ball) < 0.00015, people.names[row]
 
 
 @pytest.mark.slow
@@ -142,7 +156,7 @@ def test_lower_teeth_stay_rigid(teacher: Teacher):
     moved = rest + teacher.laid.expression_basis[row, teeth] + (people.carry @ own[row])[teeth]
     pairs = np.random.default_rng(0).integers(0, len(rest), (400, 2))
     before, after = (np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1) for points in (rest, moved))
-    np.testing.assert_allclose(after, before, atol=1e-4)
+    np.testing.assert_allclose(after, before, atol=1e-5)
     assert np.abs((people.carry @ own[row])[teeth]).max() > 1e-4
 
 
